@@ -1,0 +1,58 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PYTEST = TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest
+DEMO = applications/digits-densenetbc.soft-targets
+
+.PHONY: demo test test-slow test-backends test-without-tensorflow lint bench clean
+
+# The main job on embedded data: trains a teacher, the student alone and the
+# distilled student, prints the table, exports a SavedModel.
+demo: $(VENV)/installed
+	$(BIN)/kzoo train $(DEMO) --out runs/demo
+
+test: $(VENV)/tested
+	$(PYTEST) -n 2 --dist worksteal
+
+# What takes minutes: the planted faults, the largest models, kill and resume.
+test-slow: $(VENV)/tested
+	$(PYTEST) -m slow -n 2 --dist worksteal
+
+# Layers, losses, applications and trainers on JAX and torch, where TensorFlow is not installed.
+test-backends: $(VENV)-backends/installed
+	for backend in jax torch; do \
+	  KERAS_BACKEND=$$backend $(VENV)-backends/bin/python -m pytest -q -n 2 --dist worksteal || exit 1; \
+	done
+
+lint: $(VENV)/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/installed
+	mkdir -p benchmarks/results
+	for script in dense_block distiller; do \
+	  $(BIN)/python benchmarks/$$script.py --out benchmarks/results/$$script.json || exit 1; \
+	done
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable .[test,onnx]
+	touch $@
+
+$(VENV)-backends/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)-backends
+	$(VENV)-backends/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-backends/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV)-backends/bin/python -m pip install --quiet jax keras numpy scikit-learn pydantic \
+	  typer rich matplotlib pytest pytest-xdist
+	$(VENV)-backends/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-backends runs build *.egg-info

@@ -1,0 +1,1 @@
+"""Keras layers: activations, gates, dense blocks and regularisers."""

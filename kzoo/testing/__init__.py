@@ -1,0 +1,1 @@
+"""Batteries of checks for layers, losses, applications and trainers."""

@@ -1,0 +1,1 @@
+"""Keras models whose `fit` trains other models."""
