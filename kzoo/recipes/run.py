@@ -1,0 +1,221 @@
+"""From a recipe to `results.json`: build, fit, measure, export."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+
+import keras
+import numpy as np
+import rich.console
+
+from kzoo import costs, data, export
+from kzoo.recipes import _phase, files, plan, report
+from kzoo.recipes._progress import Progress
+from kzoo.recipes.schema import Recipe
+
+_PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+_PROBE_IMAGES = 8
+
+
+def train(
+    recipe: Recipe,
+    out: str | pathlib.Path,
+    *,
+    console: rich.console.Console | None = None,
+) -> dict:
+    """Run a recipe, or what is left of it, and return its results.
+
+    Every finished epoch is kept. A killed run continues when the same call is
+    made again and ends with the same weights; a finished run is only read.
+
+    Args:
+        recipe: what to run.
+        out: the run's folder.
+        console: where progress is shown.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        ValueError: in one line, for what the user can mend.
+    """
+    console = console or rich.console.Console()
+    out = _claim(recipe, files.writable_folder(out))
+    if (out / files.RESULTS).exists():
+        console.print(f"Finished before: {out}. Delete the folder to run again.")
+        return files.read_json(out / files.RESULTS)
+    dataset = load_data(recipe)
+    phases = plan.phases(recipe, dataset.spec)
+    rows = {phase.name: {"per_seed": []} for phase in phases}
+    for seed in recipe.train.seeds:
+        finished = _train_seed(recipe, dataset, phases, seed, out, console)
+        for name in finished:
+            folder = files.phase_folder(out, seed, name)
+            rows[name]["per_seed"].append({"seed": seed, **files.read_json(folder / files.METRICS)})
+    for phase in phases:
+        rows[phase.name] |= _summary(rows[phase.name]["per_seed"])
+        rows[phase.name] |= _costs(phase, out, recipe.train.seeds[0])
+    best = _best_seed(rows[phases[-1].name]["per_seed"])
+    results = {
+        "title": recipe.title,
+        "run_id": recipe.run_id,
+        "recipe": recipe.model_dump(exclude_defaults=True),
+        "recipe_sha256": hashlib.sha256(recipe.identity.encode()).hexdigest(),
+        "published": _published(recipe, rows[phases[-1].name]),
+        "rows": rows,
+        "exported_seed": best,
+        "exports": _export(recipe, dataset, phases[-1], best, out, console),
+        "environment": _environment(),
+    }
+    report.write_history(out, [phase.name for phase in phases], recipe.train.seeds)
+    files.write_json(out / files.RESULTS, results)
+    report.plots(results, out)
+    return results
+
+
+def load_data(recipe: Recipe):
+    """The data set of a recipe."""
+    section = recipe.data
+    return data.load(
+        section.name,
+        validation_fraction=section.validation_fraction,
+        train_size=section.train_size,
+        seed=section.seed,
+    )
+
+
+def classifier(recipe: Recipe, out: pathlib.Path, spec, seed: int) -> keras.Model:
+    """The trained classifier that a finished run produced for one seed."""
+    last = plan.phases(recipe, spec)[-1]
+    model = last.classifier()
+    model.load_weights(files.phase_folder(out, seed, last.name) / files.WEIGHTS)
+    return model
+
+
+def _claim(recipe, out):
+    """Refuse a folder that holds another run; mark a new one."""
+    mark = out / files.RUN
+    if mark.exists():
+        owner = files.read_json(mark)
+        if owner["run_id"] != recipe.run_id:
+            raise ValueError(
+                f"{out} holds the run {owner['run_id']} of another recipe; this one is "
+                f"{recipe.run_id}. Give another folder with --out, or delete that one."
+            )
+    else:
+        files.write_json(mark, {"run_id": recipe.run_id, "recipe": json.loads(recipe.identity)})
+    return out
+
+
+def _train_seed(recipe, dataset, phases, seed, out, console):
+    steps = dataset.steps("train", recipe.data.batch_size)
+
+    def progress(phase, seed, first_epoch):
+        title = f"seed {seed}  {phase.name}"
+        return Progress(console, title, steps, phase.epochs, first_epoch)
+
+    finished = {}
+    for phase in phases:
+        finished[phase.name] = _phase.train(
+            phase,
+            recipe,
+            dataset,
+            seed=seed,
+            folder=files.phase_folder(out, seed, phase.name),
+            finished=finished,
+            progress=progress,
+        )
+    return finished
+
+
+def _summary(per_seed):
+    """Mean and sample standard deviation over the seeds, of each split's accuracy."""
+    summary = {}
+    for split in ("validation", "test"):
+        values = [run[split]["accuracy"] for run in per_seed if split in run]
+        if values:
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            summary[split] = {"accuracy": float(np.mean(values)), "spread": spread}
+    return summary
+
+
+def _costs(phase, out, seed):
+    model = phase.classifier()
+    return {
+        "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
+        "multiply_adds": costs.multiply_adds(model),
+        "latency_ms": costs.latency(model),
+        "weights_bytes": (files.phase_folder(out, seed, phase.name) / files.WEIGHTS).stat().st_size,
+    }
+
+
+def _best_seed(per_seed):
+    """The seed whose classifier is exported: chosen on validation, never on test."""
+    validated = [run for run in per_seed if "validation" in run] or per_seed[:1]
+    key = [run.get("validation", {}).get("accuracy", 0.0) for run in validated]
+    return validated[int(np.argmax(key))]["seed"]
+
+
+def _published(recipe, row):
+    accuracy = row.get("test", {}).get("accuracy")
+    return {
+        source: {"accuracy": value, "difference": accuracy - value}
+        for source, value in recipe.published.items()
+        if accuracy is not None
+    }
+
+
+def _export(recipe, dataset, phase, seed, out, console):
+    model = phase.classifier()
+    model.load_weights(files.phase_folder(out, seed, phase.name) / files.WEIGHTS)
+    images = dataset.arrays("test")[0][:_PROBE_IMAGES]
+    reports = {}
+    for name in recipe.export.formats:
+        suffix = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}[name]
+        path = out / files.EXPORTS / f"{name}{suffix}"
+        done = export.export_model(model, path, format=name, samples=images, overwrite=True)
+        reports[name] = {
+            "path": str(path.relative_to(out)),
+            "bytes": done.bytes,
+            "max_error": float(done.max_error),
+        }
+        if name == "saved_model":
+            expected = model.predict(images, verbose=0)
+            reports[name]["fresh_process_error"] = export.check_in_fresh_process(
+                path, images, expected
+            )
+        console.print(f"Exported {name} to {path}")
+    return reports
+
+
+def _environment():
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "backend": keras.backend.backend(),
+        "device": f"{platform.machine()} CPU, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": _commit(),
+    }
+
+
+def _commit():
+    folder = pathlib.Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

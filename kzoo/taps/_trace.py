@@ -1,0 +1,202 @@
+"""One symbolic pass over a model: which operations run, on what, in which order."""
+
+import collections
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from kzoo.taps._record import Recorder, recording, tensors
+
+# Stands in for sizes that the model leaves open; large enough for any stem.
+OPEN_SIZE = 224
+
+
+@dataclasses.dataclass
+class Event:
+    """One run of one operation.
+
+    Attributes:
+        operation: the layer or op that ran.
+        path: its name within the model, parents first, joined by "/".
+        index: how many times it had run before.
+        inputs, outputs: its tensors.
+        activated: `(input, output)` of its activation function, where it has one.
+        inner: whether it ran inside a layer that is no model.
+    """
+
+    operation: Any
+    path: str
+    index: int
+    inputs: list
+    outputs: list
+    activated: tuple | None
+    inner: bool
+
+    @property
+    def shape(self):
+        """Shape of the first output."""
+        return tuple(self.outputs[0].shape)
+
+    @property
+    def kind(self):
+        """Name of the operation's class."""
+        return type(self.operation).__name__
+
+
+@dataclasses.dataclass
+class Trace:
+    """A model's events, its inputs and its outputs.
+
+    Attributes:
+        paths: path -> operation, also of those that never run.
+        ambiguous: the paths that two different operations have.
+        events: in the order in which they ended, inner ones first.
+        inputs, outputs: the model's tensors.
+        open_sizes: whether the model leaves its input's sizes open.
+    """
+
+    paths: dict
+    ambiguous: set
+    events: list
+    inputs: list
+    outputs: list
+    open_sizes: bool
+
+    def calls(self, operation):
+        """The events of one operation, in order."""
+        return [event for event in self.events if event.operation is operation]
+
+    def shape(self, tensor):
+        """The tensor's shape, open where the model's is: batch, then sizes of maps."""
+        shape = tuple(tensor.shape)
+        if self.open_sizes and len(shape) > 2:
+            return (None,) * (len(shape) - 1) + shape[-1:]
+        return (None, *shape[1:])
+
+
+def trace(model):
+    """Run `model` symbolically, at inference, and return its `Trace`.
+
+    Raises:
+        ValueError: for what is no Keras model and for a model that is not built.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: {model!r}")
+    inputs = symbolic_inputs(model)
+    paths, ambiguous = _paths(model)
+    run = _Run(model, _Log({id(operation): path for path, operation in paths.items()}), paths)
+    run(keras.tree.map_structure(_concrete, inputs))
+    sizes = [None in tensor.shape[1:] for tensor in keras.tree.flatten(inputs)]
+    log = run.log
+    return Trace(paths, ambiguous, log.events, log.inputs, log.outputs, any(sizes))
+
+
+def symbolic_inputs(model):
+    """The model's inputs as symbolic tensors, `None` where it leaves a size open."""
+    if getattr(model, "inputs", None):
+        return keras.tree.map_structure(
+            lambda x: keras.KerasTensor(x.shape, dtype=x.dtype, name=x.name), model.input
+        )
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not model.built or shape is None:
+        raise ValueError(
+            f"The model {model.name!r} has no known input shape. Call it once on a batch (with "
+            "one positional argument), or build it from keras.Input, before reading its taps."
+        )
+    return keras.tree.map_shape_structure(keras.KerasTensor, shape)
+
+
+def gives_probabilities(model, position):
+    """Whether one output of `model` is, on random inputs, a distribution over its last axis."""
+    random = np.random.default_rng(0)
+    inputs = keras.tree.map_structure(
+        lambda x: keras.ops.cast(random.uniform(size=_concrete(x).shape), x.dtype),
+        symbolic_inputs(model),
+    )
+    outputs = tensors(model(inputs, training=False))[position]
+    outputs = keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
+    return bool(np.all(outputs >= 0) and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2))
+
+
+def _concrete(tensor):
+    sizes = [OPEN_SIZE if size is None else size for size in tensor.shape[1:]]
+    return keras.KerasTensor((tensor.shape[0] or 2, *sizes), dtype=tensor.dtype, name=tensor.name)
+
+
+def _paths(model):
+    """Path -> operation over all depths, and the paths that name two operations."""
+    paths, ambiguous = {}, set()
+    queue = collections.deque([("", model)])
+    while queue:
+        prefix, parent = queue.popleft()
+        for child in _children(parent):
+            path = prefix + child.name
+            if paths.setdefault(path, child) is not child:
+                ambiguous.add(path)
+                continue
+            queue.append((path + "/", child))
+    return paths, ambiguous
+
+
+def _children(operation):
+    if isinstance(operation, keras.Function):
+        children = operation.operations
+    elif isinstance(operation, keras.Sequential):
+        children = operation.layers
+    elif isinstance(operation, keras.layers.Layer):
+        children = operation._flatten_layers(include_self=False, recursive=False)
+    else:
+        children = []
+    return [child for child in children if not isinstance(child, keras.layers.InputLayer)]
+
+
+class _Log(Recorder):
+    def __init__(self, path_of):
+        self.path_of = path_of
+        self.start()
+
+    def start(self):
+        self.events, self.inputs, self.outputs, self.stack = [], [], [], []
+        self.counts, self.activations = collections.Counter(), {}
+
+    def before(self, operation):
+        self.stack.append(operation)
+
+    def activated(self, operation, inputs, outputs):
+        self.activations[id(operation)] = (tensors(inputs)[0], outputs)
+
+    def after(self, operation, inputs, outputs):
+        self.stack.pop()
+        key = id(operation)
+        event = Event(
+            operation,
+            self.path_of[key],
+            self.counts[key],
+            tensors(inputs),
+            tensors(outputs),
+            self.activations.pop(key, None),
+            not all(isinstance(parent, keras.Model) for parent in self.stack),
+        )
+        self.counts[key] += 1
+        self.events.append(event)
+
+
+class _Run(keras.layers.Layer):
+    """Keras traces the call of a layer that declares no output shape: that is the dry run."""
+
+    def __init__(self, model, log, paths):
+        super().__init__(autocast=False, name="taps")
+        self.held = (lambda: model, lambda: list(paths.values()))
+        self.log = log
+        self.built = True
+
+    def call(self, inputs):
+        model, operations = (hold() for hold in self.held)
+        self.log.start()
+        self.log.inputs = tensors(inputs)
+        with recording(self.log, operations):
+            outputs = model(inputs, training=False)
+        self.log.outputs = tensors(outputs)
+        return outputs

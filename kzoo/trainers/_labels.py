@@ -1,0 +1,31 @@
+"""Classes out of predictions and labels, for the diagnostics of a classifier."""
+
+import math
+
+import keras
+from keras import ops
+
+
+def class_of(outputs):
+    """The predicted class of each sample; `None` where the output is no vector of classes."""
+    if keras.tree.is_nested(outputs) or len(outputs.shape) != 2 or outputs.shape[-1] < 2:
+        return None
+    return ops.cast(ops.argmax(outputs, axis=-1), "int32")
+
+
+def labels_of(y, classes):
+    """The label of each sample, from integers or one-hot rows; `None` where `y` holds no labels."""
+    if y is None or keras.tree.is_nested(y):
+        return None
+    if len(y.shape) == 2 and y.shape[-1] == classes:
+        return ops.cast(ops.argmax(y, axis=-1), "int32")
+    if len(y.shape) == 1 or (len(y.shape) == 2 and y.shape[-1] == 1):
+        return ops.cast(ops.reshape(y, (-1,)), "int32")
+    return None
+
+
+def no_better_than_chance(accuracy, classes, samples):
+    """Whether an accuracy is within two standard deviations of guessing, on enough samples."""
+    chance = 1.0 / classes
+    deviation = math.sqrt(chance * (1.0 - chance) / max(samples, 1.0))
+    return samples >= 20 * classes and accuracy <= chance + 2.0 * deviation

@@ -1,0 +1,307 @@
+"""The base class of everything in kzoo whose `fit` trains a model."""
+
+import functools
+import importlib
+import inspect
+import warnings
+
+import keras
+from keras import ops
+
+from kzoo.trainers._diagnosis import with_diagnosis
+from kzoo.trainers._terms import batch_size, reduce_term
+from kzoo.trainers._trackers import Trackers
+from kzoo.trainers.player_optimizers import PlayerOptimizers
+from kzoo.trainers.update import Update
+
+
+class Trainer(keras.Model):
+    """Base class of the training methods: a method says what it minimises, this does the rest.
+
+    Subclass it to write a method of your own. With one optimiser, implement
+    `compute_terms`; with several players override `updates`, and compile with
+    `PlayerOptimizers`. The base sums the terms, adds what regularisers and `add_loss`
+    of the trained models ask for (the term `regularization`), scales, differentiates,
+    applies and logs, on TensorFlow, JAX and torch alike. Implement `call` too: it is
+    what `predict` and `evaluate` run.
+
+    All that `compile` and `fit` of a Keras model do works here: metrics, `sample_weight`,
+    `class_weight`, several outputs, `steps_per_execution`, `run_eagerly`, mixed
+    precision, distribution strategies, callbacks.
+
+    Models that only run, never train (teachers) are handed to `freeze` and called by
+    `call_frozen`. They are never changed: neither weights nor statistics nor their
+    `trainable`; they are no layers of the trainer.
+
+    The terms of an update must be made with what exists after `build`. The loss is
+    their sum over all updates. With several players the name of a term is
+    `<player>_<term>` in the logs.
+
+    Args:
+        **kwargs: those of `keras.Model`.
+
+    Raises:
+        ValueError: at the first batch, for an update without terms or without
+            variables, and for several players under one optimiser.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    import kzoo
+
+    class Plain(kzoo.trainers.Trainer):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def call(self, x, training=None):
+            return self.model(x, training=training)
+
+        def compute_terms(self, x, y, sample_weight, training):
+            y_pred = self.model(x, training=training)
+            return y_pred, {"task_loss": self.task_loss(y, y_pred, sample_weight)}
+
+    trainer = Plain(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    trainer.compile("sgd", "mse")
+    trainer.fit(np.zeros((4, 3)), np.zeros((4, 2)), verbose=0)
+    ```
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._trackers = Trackers()
+        self._frozen = _Frozen()
+        self._fitting = False
+
+    # What a method says.
+
+    def compute_terms(self, x, y, sample_weight, training):
+        """The terms of a method with one optimiser.
+
+        Returns:
+            `(y_pred, {name: scalar or one value per sample})`. Values per sample are
+            weighted by `sample_weight` and averaged by the base; scalars are taken as
+            they are.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `compute_terms` or override `updates`."
+        )
+
+    def updates(self):
+        """The updates of one batch, in order: one, named `"model"`, unless overridden."""
+        return [Update("model", self.compute_terms, self.trainable_variables)]
+
+    def diagnose(self, logs, ignore=()):
+        """Warn about what the first epoch shows. Called once in each `fit`.
+
+        Args:
+            logs: the first epoch's logs.
+            ignore: names of terms that may be zero.
+        """
+        for name in self._trackers.terms:
+            if name not in ignore and logs.get(name) == 0.0:
+                warnings.warn(
+                    f"The term {name!r} was exactly 0 for a whole epoch, so it trains nothing. "
+                    "Check its weight and what it compares.",
+                    stacklevel=2,
+                )
+
+    # What a method uses.
+
+    def task_loss(self, y, y_pred, sample_weight=None):
+        """The loss given to `compile`, as a scalar; `None` where none was given."""
+        if self._compile_loss is None:
+            return None
+        return self._compile_loss(y, y_pred, sample_weight) * float(_backend().replicas())
+
+    def freeze(self, model):
+        """Register a model that only runs; its variables stay those of the caller."""
+        self._frozen.models.append(model)
+
+    def call_frozen(self, model, x):
+        """Outputs of a frozen model: inference mode, no gradient."""
+        with _backend().no_gradients():
+            outputs = model(x, training=False)
+        return keras.tree.map_structure(ops.stop_gradient, outputs)
+
+    def log(self, name, value, x):
+        """Log the mean of a value over the epoch, beside the terms: it is no part of the loss."""
+        value = reduce_term(value, None)
+        self._trackers.update(name, value, batch_size(x), _backend().create)
+
+    # What Keras sees.
+
+    @property
+    def optimizer(self):
+        """The optimiser given to `compile`."""
+        if "compiled_with" not in self._frozen.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no optimizer before compile().")
+        return self._frozen.compiled_with
+
+    @optimizer.setter
+    def optimizer(self, optimizer):
+        self._frozen.compiled_with = optimizer
+        inner = _unwrapped(optimizer)
+        if isinstance(inner, PlayerOptimizers):
+            inner.assign_groups(lambda: {u.name: u.variables for u in self.updates()})
+
+    @property
+    def metrics(self):
+        """Keras' metrics and the means of terms and logged values."""
+        return [*super().metrics, *self._trackers.metrics]
+
+    @property
+    def non_trainable_variables(self):
+        """Those of Keras and those of the frozen models, which the JAX state must carry."""
+        own = super().non_trainable_variables
+        seen = {id(v) for v in (*own, *self.trainable_variables)}
+        return own + [v for v in self._frozen.variables() if id(v) not in seen]
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        call["callbacks"] = with_diagnosis(call.get("callbacks"))
+        call.pop("self")
+        self._check_players()
+        self._fitting = True
+        try:
+            return super().fit(**call)
+        finally:
+            self._fitting = False
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        self._check_players()
+        self._fitting = True
+        try:
+            return super().train_on_batch(*args, **kwargs)
+        finally:
+            self._fitting = False
+
+    def train_step(self, *args):
+        """One batch, by the backend's loop."""
+        return _backend().train_step(self, *args)
+
+    def test_step(self, *args):
+        """As in Keras: the compiled loss of `call`, no terms, no frozen model."""
+        result = super().test_step(*args)
+        if isinstance(result, dict):
+            return self._without_terms(result)
+        return self._without_terms(result[0]), result[1]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The compiled loss and that of the layers; 0 where there is neither."""
+        if self._compile_loss is None and not self.losses:
+            return ops.zeros(())
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    # What the backends' loops call.
+
+    def ensure_built(self, x):
+        """Create what is not there yet; on JAX Keras has done it before the first step."""
+        if not self.built or not self.optimizer.built:
+            with _backend().create():
+                if not self.built:
+                    self.build(keras.tree.map_structure(lambda t: tuple(t.shape), x))
+                self.optimizer.build(self.trainable_variables)
+
+    def run_update(self, update, x, y, sample_weight):
+        """Terms of one update: their sum, logged by name."""
+        self._clear_losses()
+        y_pred, terms = update.terms(x, y, sample_weight, True)
+        terms = {n: reduce_term(t, sample_weight) for n, t in terms.items() if t is not None}
+        terms |= self._regularization(update)
+        if not terms or not update.variables:
+            raise ValueError(
+                f"The update {update.name!r} of {type(self).__name__} has nothing to train. "
+                f"Expected terms and trainable variables. Received: terms={list(terms)}, "
+                f"{len(update.variables)} variables. Give compile() a `loss`, a weight above 0, "
+                "or set `trainable = True` on the model."
+            )
+        prefix = f"{update.name}_" if len(self.updates()) > 1 else ""
+        size = batch_size(x)
+        for name, term in terms.items():
+            self._trackers.update(prefix + name, term, size, _backend().create, term=True)
+        return y_pred, sum(terms.values())
+
+    def log_step(self, x, y, sample_weight, y_pred, loss):
+        """Update the means and the metrics; return the logs."""
+        self._loss_tracker.update_state(loss, sample_weight=batch_size(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _regularization(self, update):
+        """Losses that this update's forward pass added, and the regularisers of its variables."""
+        weighted = [w for w in self.trainable_weights if w.regularizer is not None]
+        added = self.losses[: len(self.losses) - len(weighted)]
+        own = [v.regularizer(v) for v in update.variables if v.regularizer is not None]
+        losses = [reduce_term(ops.sum(loss), None) for loss in (*added, *own)]
+        return {"regularization": sum(losses)} if losses else {}
+
+    def _check_players(self):
+        names = [update.name for update in self.updates()] if self.compiled else []
+        if len(names) > 1 and not isinstance(_unwrapped(self.optimizer), PlayerOptimizers):
+            raise ValueError(
+                f"{type(self).__name__} has {len(names)} players; compile it with "
+                f"PlayerOptimizers({{{', '.join(f'{n!r}: ...' for n in names)}}}). "
+                f"Received: {type(self.optimizer).__name__}"
+            )
+
+    def _without_terms(self, logs):
+        return {name: value for name, value in logs.items() if name not in self._trackers}
+
+    def _get_metrics_result_or_logs(self, logs):
+        # Keras takes the means of all replicas where `logs` holds every metric's name;
+        # after a test step the terms are missing from it.
+        results = self.get_metrics_result()
+        known = set(logs) <= set(results)
+        return {name: results[name] for name in logs} if known else logs
+
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        # Keras builds everything here before the first step. The names of the terms are
+        # not known before `compute_terms` has run, so it runs once on symbols.
+        discover = self._fitting and _backend().DISCOVER and not self._trackers.metrics
+        if data_batch is None and discover:
+            _, _, data = next(iter(iterator))
+            data_batch = data[0] if isinstance(data, list | tuple) else next(data)
+        super()._symbolic_build(iterator=iterator, data_batch=data_batch)
+        if discover:
+            self._discover(data_batch)
+
+    def _discover(self, data):
+        symbols = keras.tree.map_structure(
+            lambda t: None if t is None else keras.KerasTensor(t.shape, _dtype(t)), data
+        )
+        batch = keras.utils.unpack_x_y_sample_weight(symbols)
+
+        class Probe(keras.Operation):
+            def call(probe, *batch):
+                return sum(self.run_update(update, *batch)[1] for update in self.updates())
+
+        with self._trackers.discover():
+            Probe().compute_output_spec(*batch)
+
+
+class _Frozen:
+    """What Keras must not track: frozen models and the optimiser."""
+
+    def __init__(self):
+        self.models = []
+
+    def variables(self):
+        return [v for model in self.models for v in model.variables]
+
+
+def _backend():
+    return importlib.import_module(f"kzoo.trainers._{keras.backend.backend()}")
+
+
+def _unwrapped(optimizer):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer.inner_optimizer
+    return optimizer
+
+
+def _dtype(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype)

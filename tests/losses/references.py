@@ -1,0 +1,31 @@
+"""Independent references in NumPy, in float64: what the losses must compute.
+
+Each takes arrays of teacher and student and the keywords of the loss's function.
+`SETTINGS` lists the keywords that the conformance test tries.
+"""
+
+import numpy as np
+
+
+def soft_targets(teacher, student, temperature=4.0):
+    """T² Σ p (log p − log q), by the definition and class by class."""
+    values = []
+    for t, s in zip(teacher / temperature, student / temperature, strict=True):
+        p, q = _probabilities(t), _probabilities(s)
+        values.append(sum(a * (np.log(a) - np.log(b)) for a, b in zip(p, q, strict=True)))
+    return temperature**2 * np.array(values)
+
+
+def hint(teacher, student):
+    """The mean squared difference of each sample."""
+    differences = (teacher - student).reshape(len(teacher), -1)
+    return np.array([np.dot(row, row) / row.size for row in differences])
+
+
+def _probabilities(logits):
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()
+
+
+REFERENCES = {"SoftTargets": soft_targets, "Hint": hint}
+SETTINGS = {"SoftTargets": [{"temperature": t} for t in (1.0, 4.0, 20.0)], "Hint": [{}]}

@@ -1,0 +1,154 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from kzoo.recipes import files, record, report, run, schema
+
+ROOT = pathlib.Path(__file__).parents[2]
+RECIPE = {
+    "title": "tiny",
+    "model": {"name": "DenseNetBC", "args": {"depth": 10, "growth_rate": 2}},
+    "teacher": {"name": "DenseNetBC", "args": {"depth": 10, "growth_rate": 4}},
+    "data": {"train_size": 96, "batch_size": 32, "augment": "shift", "validation_fraction": 0.1},
+    "trainer": {
+        "name": "Distiller",
+        "args": {"task_weight": 0.1},
+        "losses": [{"name": "SoftTargets"}],
+    },
+    "train": {"epochs": 2, "seeds": [0, 1], "tensorboard": False},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    recipe = schema.Recipe.model_validate(RECIPE)
+    return recipe, out, run.train(recipe, out)
+
+
+@pytest.mark.tensorflow
+def test_results_hold_every_phase_and_seed(finished):
+    recipe, out, results = finished
+    assert list(results["rows"]) == ["teacher", "student alone", "distilled student"]
+    for row in results["rows"].values():
+        assert [r["seed"] for r in row["per_seed"]] == [0, 1]
+        tests = [r["test"]["accuracy"] for r in row["per_seed"]]
+        np.testing.assert_allclose(row["test"]["accuracy"], np.mean(tests))
+        np.testing.assert_allclose(row["test"]["spread"], np.std(tests, ddof=1))
+        assert row["multiply_adds"] > 0
+        assert row["latency_ms"] > 0
+    assert results == files.read_json(out / files.RESULTS)
+    assert results["run_id"] == recipe.run_id
+
+
+@pytest.mark.tensorflow
+def test_alone_and_distilled_start_equal_and_end_apart(finished):
+    recipe, out, _ = finished
+    spec = run.load_data(recipe).spec
+    distilled = run.classifier(recipe, out, spec, 0)
+    alone = run.classifier(recipe, out, spec, 0)
+    alone.load_weights(files.phase_folder(out, 0, "student alone") / files.WEIGHTS)
+    differences = [
+        np.abs(a - b).max()
+        for a, b in zip(alone.get_weights(), distilled.get_weights(), strict=True)
+    ]
+    assert max(differences) > 1e-4
+
+
+@pytest.mark.tensorflow
+def test_savedmodel_was_compared_in_a_process_without_kzoo(finished):
+    _, out, results = finished
+    exported = results["exports"]["saved_model"]
+    assert exported["fresh_process_error"] <= 1e-5
+    assert (out / exported["path"] / "saved_model.pb").exists()
+
+
+@pytest.mark.tensorflow
+def test_history_and_plots_are_written(finished):
+    _, out, _ = finished
+    header, *lines = (out / files.HISTORY).read_text().splitlines()
+    assert header.startswith("seed,phase,epoch,")
+    assert len(lines) == 2 * 3 * 2
+    assert {p.name for p in (out / files.PLOTS).iterdir()} == {
+        "curves.png",
+        "accuracy-against-cost.png",
+    }
+
+
+@pytest.mark.tensorflow
+def test_a_finished_run_is_read_not_repeated(finished, monkeypatch):
+    recipe, out, results = finished
+    monkeypatch.setattr(keras.Model, "fit", None)
+    assert run.train(recipe, out) == results
+
+
+@pytest.mark.tensorflow
+def test_another_recipe_may_not_use_the_folder(finished):
+    recipe, out, _ = finished
+    other = recipe.model_copy(update={"train": schema.TrainSection(epochs=3)})
+    with pytest.raises(ValueError, match=r"holds the run .* of another recipe"):
+        run.train(other, out)
+
+
+@pytest.mark.tensorflow
+def test_record_keeps_the_run_beside_its_recipe(finished, tmp_path):
+    recipe, out, results = finished
+    folder = tmp_path / "applications" / "tiny"
+    folder.mkdir(parents=True)
+    markers = f"{report._BEGIN}\n{report._END}\n"
+    (folder / files.CARD).write_text(markers)
+    (tmp_path / files.CARD).write_text(markers)
+    record.record(recipe, out, folder)
+    assert files.read_json(folder / files.RESULTS) == results
+    assert "| distilled student |" in (folder / files.CARD).read_text()
+    before = (folder / files.CARD).read_text()
+    record.refresh(tmp_path)
+    assert (folder / files.CARD).read_text() == before
+    assert "[tiny](applications/tiny)" in (tmp_path / files.CARD).read_text()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("path", sorted((ROOT / "applications").glob("*/recipe.toml")), ids=str)
+def test_every_recipe_is_valid_and_its_card_shows_its_results(path):
+    schema.load(path)
+    results = files.read_json(path.parent / files.RESULTS)
+    text = (path.parent / files.CARD).read_text()
+    assert report.card(results) in text
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(finished, tmp_path):
+    recipe, out, results = finished
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(RECIPE))
+    program = (
+        "import json, sys; from kzoo.recipes import run, schema; "
+        "run.train(schema.Recipe.model_validate(json.load(open(sys.argv[1]))), sys.argv[2])"
+    )
+    command = [sys.executable, "-c", program, str(spec), str(tmp_path / "run")]
+    state = files.phase_folder(tmp_path / "run", 0, "distilled student") / files.STATE
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert state.exists()
+    assert not (tmp_path / "run" / files.RESULTS).exists()
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    again = files.read_json(tmp_path / "run" / files.RESULTS)
+    for name, row in results["rows"].items():
+        assert again["rows"][name]["test"] == row["test"]
+    for seed in recipe.train.seeds:
+        whole = files.phase_folder(out, seed, "distilled student") / files.WEIGHTS
+        resumed = files.phase_folder(tmp_path / "run", seed, "distilled student") / files.WEIGHTS
+        assert whole.read_bytes() == resumed.read_bytes()

@@ -1,0 +1,40 @@
+"""Each planted fault is caught by the check that is there for it; the healthy form passes."""
+
+import pytest
+
+from kzoo import testing
+from tests.losses.references import soft_targets
+from tests.testing.application_mutants import APPLICATIONS
+from tests.testing.layer_mutants import INITIALIZERS, LAYERS
+from tests.testing.loss_mutants import LOSSES
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
+MUTANTS = [*LAYERS, *INITIALIZERS, *LOSSES, *APPLICATIONS]
+
+
+def outcome(check, entry):
+    """The status of one check, and why."""
+    if check != "formula":
+        (result,) = testing.run(entry, [check])
+        return result.status, result.message
+    try:
+        testing.check_formula(entry, soft_targets, [{"temperature": 4.0}])
+    except AssertionError as error:
+        return "failed", str(error)
+    return "passed", ""
+
+
+@pytest.mark.parametrize(
+    ("check", "healthy", "faulty"),
+    MUTANTS,
+    ids=[f"{faulty.kind}-{faulty.name}-{check}" for check, _, faulty in MUTANTS],
+)
+def test_the_check_catches_the_fault(check, healthy, faulty):
+    assert outcome(check, healthy) == ("passed", "")
+    status, message = outcome(check, faulty)
+    assert status == "failed"
+    assert message
+
+
+def test_there_are_many_mutants():
+    assert len({faulty.name for _, _, faulty in MUTANTS}) >= 20

@@ -1,0 +1,1 @@
+"""The recorded weights, installed as the data package `kzoo.weights`."""

@@ -1,0 +1,1 @@
+"""Images and expected outputs of the recorded weights."""
