@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kzoo import pretrained
+
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 _POOLING = (None, "avg", "max")
@@ -127,8 +129,6 @@ def load_weights(model, weights, *, name):
     """
     if weights is None:
         return
-    from kzoo import pretrained
-
     try:
         pretrained.load_weights(model, weights)
     except ValueError as error:

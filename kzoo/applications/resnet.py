@@ -18,7 +18,7 @@ _RECURSION_PER_LAYER = 4
 @register(
     "application",
     paper="arXiv:1512.03385",
-    aliases=("ResNet-CIFAR", "ResNet20", "ResNet-20", "ResNet56", "ResNet-56", "ResNet-110"),
+    aliases=("ResNet-CIFAR", "ResNet-20", "ResNet20"),
     tiny={"args": {"depth": 8, "filters": 4}, "input_shape": (8, 8, 3)},
     parameters=[
         ({"depth": 20}, 269_722),
@@ -26,6 +26,7 @@ _RECURSION_PER_LAYER = 4
         ({"depth": 44}, 658_586),
         ({"depth": 56}, 853_018),
         ({"depth": 110}, 1_727_962),
+        ({"depth": 20, "shortcut": "B"}, 272_474),
     ],
     stages=_STAGES,
     min_size=8,

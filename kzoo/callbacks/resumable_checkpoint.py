@@ -9,20 +9,20 @@ import sys
 import keras
 import numpy as np
 
-from kzoo.callbacks import _files
+from kzoo.callbacks import _files, _generators
 from kzoo.registry import register
 
 _MANIFEST = "checkpoint.json"
 
 
-@register("callback", tiny=dict(build=lambda: ResumableCheckpoint("checkpoints")))
+@register("callback", tiny={"build": lambda: ResumableCheckpoint("checkpoints")})
 class ResumableCheckpoint(keras.callbacks.Callback):
     """Writes the whole state of a training at the end of epochs, and brings it back.
 
     Use it for every run that may be killed. The state is: all weights (those of
     projectors too), the optimiser's slots and step counter, the state of every
-    `SeedGenerator` (dropout; Keras' own files leave it out), the history and the
-    number of epochs done. A run that is killed, built again by the same code,
+    `SeedGenerator` (dropout; Keras' own files leave it out) and of torch's generators, the
+    history and the number of epochs done. A run that is killed, built again by the same code,
     restored and continued ends with the same weights, bit for bit, as one that was
     never interrupted, provided that
 
@@ -93,6 +93,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         _check_fits(self.folder, manifest["variables"], variables)
         for i, variable in enumerate(variables):
             variable.assign(arrays[str(i)])
+        _generators.write({n: a for n, a in arrays.items() if n.startswith("generator_")})
         self.history = manifest["history"]
         self._done = self._written = manifest["epoch"]
         return manifest["epoch"]
@@ -127,7 +128,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             )
             return False
         try:
-            self._write(arrays, [_describe(v) for v in variables])
+            self._write(arrays | _generators.read(), [_describe(v) for v in variables])
         except OSError as error:
             self._say(
                 f"Epoch {self._done} could not be checkpointed in {self.folder} ({error}); "
@@ -143,15 +144,15 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         name, digest = _files.write(
             self.folder, "state-{digest}.npz", lambda file: np.savez(file, **arrays)
         )
-        manifest = dict(
-            epoch=self._done,
-            file=name,
-            sha256=digest,
-            keras=keras.__version__,
-            backend=keras.backend.backend(),
-            history=self.history,
-            variables=description,
-        )
+        manifest = {
+            "epoch": self._done,
+            "file": name,
+            "sha256": digest,
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+            "history": self.history,
+            "variables": description,
+        }
         text = json.dumps(manifest, indent=1).encode()
         _files.write(self.folder, _MANIFEST, lambda file: file.write(text))
         for other in self.folder.glob("state-*.npz"):

@@ -8,7 +8,7 @@ import keras
 from kzoo.registry import register
 
 
-@register("callback", tiny=dict(build=lambda: StopOnNaN()))
+@register("callback", tiny={"build": lambda: StopOnNaN()})
 class StopOnNaN(keras.callbacks.Callback):
     """Stops training at the first batch whose loss is NaN or infinite, with one line that says why.
 

@@ -223,11 +223,11 @@ def _check_classes(raw, train, validation, validation_fraction):
             f"`validation_fraction` is too small to give one image of {len(raw.train_labels)}. "
             f"Received: validation_fraction={validation_fraction}"
         )
-    left = np.bincount(raw.train_labels[train], minlength=len(raw.class_names))
-    if not left.all():
+    lost = np.setdiff1d(raw.train_labels, raw.train_labels[train])
+    if len(lost):
         raise ValueError(
-            f"No training image is left of class {raw.class_names[int(left.argmin())]!r}. Give "
-            f"it more images, a smaller `validation_fraction` or a larger `train_size`."
+            f"No training image is left of class {raw.class_names[lost[0]]!r}. Give it more "
+            "images, a smaller `validation_fraction` or a larger `train_size`."
         )
 
 

@@ -55,7 +55,12 @@ _MEND = (
 _REPLACE = "Replace it with the published file, or delete it."
 
 
-@register("dataset", name="fashion_mnist", aliases=("FashionMNIST", "fashion-mnist"))
+@register(
+    "dataset",
+    name="fashion_mnist",
+    aliases=("FashionMNIST", "fashion-mnist"),
+    paper="arXiv:1708.07747",
+)
 def fashion_mnist(*, data_dir=None, download=True) -> RawData:
     """60,000 + 10,000 images of clothes in ten classes, 28 x 28 pixels, grey.
 
@@ -81,14 +86,6 @@ def fashion_mnist(*, data_dir=None, download=True) -> RawData:
         FileNotFoundError: where a file is missing, and may not be downloaded.
         ConnectionError: where it cannot be downloaded.
         ValueError: for a truncated or otherwise wrong file, which is named.
-
-    Example:
-
-    ```text
-    KZOO_DATA_DIR=~/datasets python -c "
-    from kzoo import data
-    print(data.load('fashion_mnist').spec)"
-    ```
     """
     folder, source = _find(data_dir)
     if folder is None and data_dir is None and download:

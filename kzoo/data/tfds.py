@@ -1,5 +1,6 @@
 """Any image classification data set of TensorFlow Datasets."""
 
+import difflib
 import importlib
 
 import numpy as np
@@ -33,15 +34,6 @@ def tfds(name, *, data_dir=None, download=True) -> RawData:
         ImportError: where TensorFlow Datasets is not installed.
         ConnectionError: where the host of the set cannot be reached.
         ValueError: for an unknown name, or a set that holds no labelled images of one size.
-
-    Example:
-
-    ```python
-    from kzoo import data
-
-    dataset = data.load("tfds:kzoo_digits", data_dir="tensorflow_datasets")
-    print(dataset.spec.sizes)  # {'train': 1293, 'validation': 144, 'test': 360}
-    ```
     """
     library = _library()
     builder = _builder(library, name, data_dir)
@@ -82,18 +74,20 @@ def _builder(library, name, data_dir):
     try:
         return library.builder(name, data_dir=data_dir)
     except library.core.registered.DatasetNotFoundError as error:
+        near = difflib.get_close_matches(name, library.list_builders())
         raise ValueError(
-            f"TensorFlow Datasets has no {name!r}. `tensorflow_datasets.list_builders()` lists "
-            "what there is."
+            f"TensorFlow Datasets has no {name!r}. Near names: {', '.join(near) or 'none'}; "
+            "`tensorflow_datasets.list_builders()` lists all."
         ) from error
 
 
 def _features(name, info):
     """The keys of image and label."""
     keys = info.supervised_keys
-    features = [info.features.get(key) for key in keys] if keys and len(keys) == 2 else [None] * 2
-    shape, names = getattr(features[0], "shape", None), getattr(features[1], "names", None)
-    if shape is None or len(shape) != 3 or not names:
+    flat = isinstance(keys, tuple) and len(keys) == 2 and all(isinstance(key, str) for key in keys)
+    shape = info.features[keys[0]].shape if flat else ()
+    names = getattr(info.features[keys[1]], "names", None) if flat else None
+    if len(shape) != 3 or not names:
         raise ValueError(
             f"tfds:{name} is no image classification data set: expected the supervised keys "
             f"(image, label). It has: {keys}"

@@ -53,8 +53,8 @@ def _fused_batch_normalize(x, gamma, beta, epsilon):
         x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
     )
     # The kernel returns the unbiased variance; Keras keeps the biased one.
-    count = tf.cast(tf.size(x) // tf.shape(x)[-1], variance.dtype)
-    return y, mean, variance * (count - 1) / count
+    count = tf.size(x, variance.dtype) / x.shape[-1]
+    return y, mean, variance - variance / count
 
 
 def _narrow_convolution():
@@ -85,10 +85,12 @@ def _shifts(x, size):
     import tensorflow as tf
 
     margin = size // 2
-    height, width = tf.shape(x)[1], tf.shape(x)[2]
+    batch, height, width = _sizes(x)
     padded = tf.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
-    offsets = [(i, j) for i in range(size) for j in range(size)]
-    return tf.concat([padded[:, i : i + height, j : j + width] for i, j in offsets], axis=-1)
+    window = tf.stack((batch, height + 2 * margin, width, x.shape[-1]))
+    columns = tf.concat([tf.slice(padded, (0, 0, j, 0), window) for j in range(size)], axis=-1)
+    window = tf.stack((batch, height, width, size * x.shape[-1]))
+    return tf.concat([tf.slice(columns, (0, i, 0, 0), window) for i in range(size)], axis=-1)
 
 
 def _sizes(x):

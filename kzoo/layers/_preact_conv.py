@@ -140,3 +140,12 @@ def affine(x, gamma, beta):
 def join(maps):
     """The maps side by side in the channels."""
     return maps[0] if len(maps) == 1 else ops.concatenate(maps, axis=-1)
+
+
+def check_map_shape(shape):
+    """Refuse what is no map with a known number of channels."""
+    if len(shape) != 4 or shape[-1] is None:
+        raise ValueError(
+            "The input must have the shape (batch, height, width, channels) with a known number "
+            f"of channels. Received: shape {tuple(shape)}"
+        )

@@ -1,9 +1,14 @@
 """Dense block: every layer reads the maps of all layers before it."""
 
 import keras
-from keras import ops
 
-from kzoo.layers._preact_conv import FusedNormalization, PreactConv2D, join
+from kzoo.layers import _arguments
+from kzoo.layers._preact_conv import (
+    FusedNormalization,
+    PreactConv2D,
+    check_map_shape,
+    join,
+)
 from kzoo.registry import register
 
 _NORMALIZATIONS = ("per_layer", "shared")
@@ -13,7 +18,7 @@ _NORMALIZATIONS = ("per_layer", "shared")
     "layer",
     paper="arXiv:1608.06993",
     aliases=("dense block", "DenseNet block"),
-    tiny=dict(args=dict(num_layers=2, growth_rate=3), input_shape=(2, 6, 6, 4)),
+    tiny={"args": {"num_layers": 2, "growth_rate": 3}, "input_shape": (2, 6, 6, 4)},
     training="statistics",
 )
 class DenseBlock(keras.layers.Layer):
@@ -98,9 +103,9 @@ class DenseBlock(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_integer("num_layers", num_layers)
-        check_positive_integer("growth_rate", growth_rate)
-        check_dropout_rate(dropout_rate)
+        _check_positive_integer("num_layers", num_layers)
+        _check_positive_integer("growth_rate", growth_rate)
+        _arguments.fraction(dropout_rate, "dropout_rate")
         if normalization not in _NORMALIZATIONS:
             raise ValueError(
                 '`normalization` must be "per_layer" or "shared". '
@@ -122,25 +127,26 @@ class DenseBlock(keras.layers.Layer):
         """Create the convolutions and normalisations of every layer."""
         check_map_shape(input_shape)
         shared = self.normalization == "shared"
-        self.layers, self.norms = [], []
+        self.norms, self.convolutions = [], []
         for index in range(self.num_layers):
             channels = input_shape[-1] + index * self.growth_rate
             name = f"layer{index + 1}"
             if shared:
                 made = self.growth_rate if index else input_shape[-1]
                 self.norms.append(self._norm(made, f"{name}_input"))
-            self.layers.append(self._convolutions(channels, name, shared))
+            self.convolutions.extend(self._convolutions(channels, name, shared))
 
     def call(self, inputs, training=False):
         """Append the maps of every layer to the inputs."""
         maps, normalized = [inputs], []
-        for index, convolutions in enumerate(self.layers):
+        depth = len(self.convolutions) // self.num_layers
+        for index in range(self.num_layers):
             if self.norms:
                 normalized = self._keep(normalized, self.norms[index](maps[-1]))
                 read = normalized
             else:
                 read = maps
-            for convolution in convolutions:
+            for convolution in self.convolutions[index * depth : (index + 1) * depth]:
                 read = [self._drop(convolution(read, training=training), training)]
             maps = [*maps, *read] if self.norms else self._keep(maps, read[0])
         return join(maps)
@@ -210,22 +216,7 @@ class DenseBlock(keras.layers.Layer):
         return convolutions
 
 
-def check_positive_integer(name, value):
+def _check_positive_integer(name, value):
     """Refuse what is no integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-
-
-def check_dropout_rate(rate):
-    """Refuse a rate outside [0, 1)."""
-    if not 0 <= rate < 1:
-        raise ValueError(f"`dropout_rate` must be in [0, 1). Received: dropout_rate={rate}")
-
-
-def check_map_shape(shape):
-    """Refuse what is no map with a known number of channels."""
-    if len(shape) != 4 or shape[-1] is None:
-        raise ValueError(
-            "The input must have the shape (batch, height, width, channels) with a known number "
-            f"of channels. Received: shape {tuple(shape)}"
-        )

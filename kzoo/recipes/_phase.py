@@ -39,11 +39,12 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     _compile(fitted, classifier, phase, recipe, dataset)
     log = _fit(fitted, phase, recipe, dataset, seed, folder, progress)
     files.write_json(folder / files.LOG, log)
-    files.write_whole(weights, classifier.save_weights)
-    measured = {split: measure(classifier, dataset, split) for split in _splits(dataset)}
+    trained = _bare(classifier, phase)
+    files.write_whole(weights, trained.save_weights)
+    measured = {split: measure(trained, dataset, split) for split in _splits(dataset)}
     files.write_json(metrics, {**measured, "seconds": round(sum(log["seconds"]), 1)})
     _remove_state(folder)
-    return classifier
+    return trained
 
 
 def measure(classifier: keras.Model, dataset, split: str) -> dict[str, float]:
@@ -56,6 +57,13 @@ def measure(classifier: keras.Model, dataset, split: str) -> dict[str, float]:
         "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels)),
         "loss": float(-np.log(np.maximum(picked, smallest)).mean()),
     }
+
+
+def _bare(classifier, phase):
+    """The classifier without optimiser and regularisers, as a later process would load it."""
+    bare = phase.classifier()
+    bare.set_weights(classifier.get_weights())
+    return bare
 
 
 def _splits(dataset):

@@ -57,9 +57,9 @@ def train(
         for name in finished:
             folder = files.phase_folder(out, seed, name)
             rows[name]["per_seed"].append({"seed": seed, **files.read_json(folder / files.METRICS)})
+    measured = {phase.classifier: _costs(phase, out, recipe.train.seeds[0]) for phase in phases}
     for phase in phases:
-        rows[phase.name] |= _summary(rows[phase.name]["per_seed"])
-        rows[phase.name] |= _costs(phase, out, recipe.train.seeds[0])
+        rows[phase.name] |= _summary(rows[phase.name]["per_seed"]) | measured[phase.classifier]
     best = _best_seed(rows[phases[-1].name]["per_seed"])
     results = {
         "title": recipe.title,

@@ -52,7 +52,7 @@ def available(model, layers=False):
     found = {name: tap.tensor for name, tap in canonical(seen, model).items()}
     if layers:
         for event in seen.events:
-            if len(event.outputs) == 1 and event.path not in seen.ambiguous:
+            if len(event.outputs) == 1 and len(seen.paths[event.path]) == 1:
                 found.setdefault(event.path, event.outputs[0])
     return {name: seen.shape(tensor) for name, tensor in found.items()}
 

@@ -93,7 +93,7 @@ class Flow:
             for i in sorted(self.cuts)
             if weighted[0] <= i < stop
             and len(self.events[i].shape) == 4
-            and "Pad" not in self.events[i].kind
+            and not _pads(self.events[i])
         ]
         ends = []
         for i, j in itertools.pairwise(cuts):
@@ -110,19 +110,21 @@ class Flow:
     def _uncut(self, i, j):
         """One map for each size between those of two neighbouring cuts.
 
-        Cells that read the two before them (NASNet) leave no cut. There the end of a stage is the
-        map from which most is read among those that a reduction reads.
+        Cells that read the two before them (NASNet) leave no cut. There a stage ends with the map
+        from which most is read among those that a reduction reads.
         """
-        best = {}
+        sizes = {}
         for k in range(i + 1, j):
-            if len(self.events[k].shape) != 4 or self._ratio(i, k) < REDUCTION:
-                continue
-            reduced = [r for r in self.readers[k] if len(self.events[r].shape) == 4]
-            if self._ratio(k, j) >= REDUCTION and any(
-                self._ratio(k, r) >= REDUCTION for r in reduced
-            ):
-                best.setdefault(self.events[k].shape[1:3], []).append(k)
-        return sorted(max(ks, key=lambda k: (len(self.readers[k]), k)) for ks in best.values())
+            event = self.events[k]
+            if len(event.shape) == 4 and not _pads(event) and self._ratio(i, k) >= REDUCTION:
+                reduced = self._ratio(k, j) >= REDUCTION and any(
+                    self._ratio(k, reader) >= REDUCTION
+                    for reader in self._read_by(k)
+                    if len(self.events[reader].shape) == 4
+                )
+                if reduced:
+                    sizes.setdefault(event.shape[1:3], []).append(k)
+        return sorted(max(ks, key=lambda k: (len(self._read_by(k)), k)) for ks in sizes.values())
 
     def _stem(self, i):
         """The first convolution with the normalisation and activation that follow it."""
@@ -137,13 +139,14 @@ class Flow:
         """Whether a strided convolution and a pooling make up the stem, as in ImageNet nets."""
         event = self.events[first]
         strided = _ratio(event.inputs[0].shape, event.shape) >= REDUCTION
-        return strided and all(not _has_kernel(self.events[i]) for i in self._reducers(stem))
+        return strided and not any(_has_kernel(self.events[i]) for i in self._read_by(stem))
 
-    def _reducers(self, i):
-        skipped = self.readers[i]
-        while skipped and all("Pad" in self.events[j].kind for j in skipped):
-            skipped = [k for j in skipped for k in self.readers[j]]
-        return skipped
+    def _read_by(self, i):
+        """Positions of the readers of an event, through padding."""
+        found = []
+        for j in self.readers[i]:
+            found += self._read_by(j) if _pads(self.events[j]) else [j]
+        return found
 
     def _ratio(self, i, j):
         return _ratio(self.events[i].shape, self.events[j].shape)
@@ -155,6 +158,10 @@ def _ratio(before, after):
 
 def _area(shape):
     return shape[1] * shape[2] if len(shape) == 4 else 0
+
+
+def _pads(event):
+    return "Pad" in event.kind
 
 
 def _has_kernel(event):

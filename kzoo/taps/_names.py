@@ -43,16 +43,16 @@ def _last(trace, event):
 
 
 def _explicit(trace):
-    """Sources of the layers, at any depth, that carry a canonical name."""
-    paths = {}
-    for path in trace.paths:
+    """Sources of the layers, at any depth, that alone carry a canonical name."""
+    found = {}
+    for path, same in trace.paths.items():
         name = path.rpartition("/")[2]
-        if _EXPLICIT.fullmatch(name) and trace.calls(trace.paths[path]):
-            paths.setdefault(name, []).append(path)
+        if _EXPLICIT.fullmatch(name):
+            found.setdefault(name, []).extend(same)
     return {
-        name: source(trace, trace.calls(trace.paths[same[0]])[-1])
-        for name, same in paths.items()
-        if len(same) == 1 and same[0] not in trace.ambiguous
+        name: source(trace, trace.calls(same[0])[-1])
+        for name, same in found.items()
+        if len(same) == 1 and trace.calls(same[0])
     }
 
 
@@ -123,8 +123,8 @@ def resolve(trace, names, spelling):
 
 
 def _of_layer(trace, path, call):
-    calls = trace.calls(trace.paths[path])
-    if path in trace.ambiguous:
+    calls = trace.calls(trace.paths[path][0])
+    if len(trace.paths[path]) > 1:
         raise ValueError(f"Several layers are called {path!r}. Give each a name of its own.")
     if not calls:
         raise ValueError(f"The layer {path!r} takes no part in the model's pass.")

@@ -50,15 +50,14 @@ class Trace:
     """A model's events, its inputs and its outputs.
 
     Attributes:
-        paths: path -> operation, also of those that never run.
-        ambiguous: the paths that two different operations have.
+        paths: path -> the operations of that name (more than one where a name was given
+            twice), also those that never run.
         events: in the order in which they ended, inner ones first.
         inputs, outputs: the model's tensors.
         open_sizes: whether the model leaves its input's sizes open.
     """
 
     paths: dict
-    ambiguous: set
     events: list
     inputs: list
     outputs: list
@@ -85,19 +84,22 @@ def trace(model):
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: {model!r}")
     inputs = symbolic_inputs(model)
-    paths, ambiguous = _paths(model)
-    run = _Run(model, _Log({id(operation): path for path, operation in paths.items()}), paths)
+    paths = _paths(model)
+    run = _Run(model, _Log(paths))
     run(keras.tree.map_structure(_concrete, inputs))
     sizes = [None in tensor.shape[1:] for tensor in keras.tree.flatten(inputs)]
     log = run.log
-    return Trace(paths, ambiguous, log.events, log.inputs, log.outputs, any(sizes))
+    return Trace(paths, log.events, log.inputs, log.outputs, any(sizes))
 
 
 def symbolic_inputs(model):
     """The model's inputs as symbolic tensors, `None` where it leaves a size open."""
-    if getattr(model, "inputs", None):
+    known = model.input if isinstance(model, keras.Function) else None
+    if isinstance(model, keras.Sequential) and model.built:
+        known = model.inputs[0]
+    if known is not None:
         return keras.tree.map_structure(
-            lambda x: keras.KerasTensor(x.shape, dtype=x.dtype, name=x.name), model.input
+            lambda x: keras.KerasTensor(x.shape, dtype=x.dtype, name=x.name), known
         )
     shape = (model.get_build_config() or {}).get("input_shape")
     if not model.built or shape is None:
@@ -126,18 +128,17 @@ def _concrete(tensor):
 
 
 def _paths(model):
-    """Path -> operation over all depths, and the paths that name two operations."""
-    paths, ambiguous = {}, set()
+    """Path -> operations, over all depths; an operation that is in several places has one path."""
+    paths, seen = {}, {id(model)}
     queue = collections.deque([("", model)])
     while queue:
         prefix, parent = queue.popleft()
         for child in _children(parent):
-            path = prefix + child.name
-            if paths.setdefault(path, child) is not child:
-                ambiguous.add(path)
-                continue
-            queue.append((path + "/", child))
-    return paths, ambiguous
+            if id(child) not in seen:
+                seen.add(id(child))
+                paths.setdefault(prefix + child.name, []).append(child)
+                queue.append((prefix + child.name + "/", child))
+    return paths
 
 
 def _children(operation):
@@ -153,8 +154,9 @@ def _children(operation):
 
 
 class _Log(Recorder):
-    def __init__(self, path_of):
-        self.path_of = path_of
+    def __init__(self, paths):
+        self.operations = [operation for same in paths.values() for operation in same]
+        self.path_of = {id(operation): path for path, same in paths.items() for operation in same}
         self.start()
 
     def start(self):
@@ -186,17 +188,17 @@ class _Log(Recorder):
 class _Run(keras.layers.Layer):
     """Keras traces the call of a layer that declares no output shape: that is the dry run."""
 
-    def __init__(self, model, log, paths):
+    def __init__(self, model, log):
         super().__init__(autocast=False, name="taps")
-        self.held = (lambda: model, lambda: list(paths.values()))
+        # Hidden from Keras, which would take the model for a layer of this one.
+        self.model = lambda: model
         self.log = log
         self.built = True
 
     def call(self, inputs):
-        model, operations = (hold() for hold in self.held)
         self.log.start()
         self.log.inputs = tensors(inputs)
-        with recording(self.log, operations):
-            outputs = model(inputs, training=False)
+        with recording(self.log, self.log.operations):
+            outputs = self.model()(inputs, training=False)
         self.log.outputs = tensors(outputs)
         return outputs

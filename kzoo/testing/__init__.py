@@ -4,8 +4,8 @@
 `resolve` finds either by name. A report lists one result a check.
 """
 
-from kzoo.testing.battery import HOUSE_RULES, Report, Result, Skip, checks, run
-from kzoo.testing.checks import check_formula, check_layer, resolve
+from kzoo.testing.battery import HOUSE_RULES, Report, Result, Skip, run
+from kzoo.testing.checks import check_formula, check_layer, checks, resolve
 from kzoo.testing.gradients import value_and_gradients
 
 __all__ = [

@@ -23,9 +23,13 @@ from kzoo.testing import (
     layer_checks,  # noqa: F401
     loss_behaviour_checks,  # noqa: F401
     loss_checks,
+    trainer_checks,  # noqa: F401
+    trainer_run_checks,  # noqa: F401
 )
-from kzoo.testing.battery import Report, run
-from kzoo.testing.subjects import expect_close, numpy
+from kzoo.testing.battery import Report, checks, run
+from kzoo.testing.subjects import expect_close, mapped, numpy
+
+__all__ = ["check_formula", "check_layer", "checks", "resolve", "run"]
 
 
 def check_layer(
@@ -70,14 +74,14 @@ def check_formula(
     for keywords in settings:
         for seed, scale in ((0, 1.0), (1, 10.0)):
             sides = [_scaled(side, scale) for side in loss_checks.pair(entry, seed=seed)]
-            exact = [loss_checks.mapped(lambda a: a.astype("float64"), side) for side in sides]
+            exact = [mapped(lambda a: a.astype("float64"), side) for side in sides]
             found = numpy(function(*sides, **keywords))
             what = f"{entry.name} with {dict(keywords)} against the reference"
             expect_close(found, reference(*exact, **keywords), what, tolerance)
 
 
 def _scaled(side: Any, scale: float) -> Any:
-    return loss_checks.mapped(lambda a: a * np.float32(scale), side)
+    return mapped(lambda a: a * np.float32(scale), side)
 
 
 def resolve(

@@ -1,5 +1,7 @@
 """The battery of layers, second part: training mode, noise, precision, gradients."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -15,10 +17,12 @@ from kzoo.testing.subjects import (
     expect_finite,
     layer_input,
     make,
+    mapped,
     numpy,
     own_arguments,
     random_array,
     same,
+    shape_of,
     sub_layers,
     values,
 )
@@ -65,7 +69,7 @@ def training_mode(entry: Entry) -> None:
 def statistics_once(entry: Entry) -> None:
     """One training step updates each moving mean and variance exactly once."""
     layer, x = make(entry), layer_input(entry)
-    layer.build(x.shape)
+    layer.build(shape_of(x))
     moving = [v for v in layer.non_trainable_weights if v.name.startswith("moving_")]
     if not moving:
         raise Skip("no moving statistics")
@@ -96,7 +100,7 @@ def seeds(entry: Entry) -> None:
     x = layer_input(entry)
     layers = [make(entry, seed=seed) for seed in (11, 11, 12)]
     for layer in layers:
-        layer.build(x.shape)
+        layer.build(shape_of(x))
         layer.set_weights(layers[0].get_weights())
     draws = [[numpy(each(x, training=True)) for _ in range(_DRAWS)] for each in layers]
     expect(same(draws[0], draws[1]), "The same seed gives other noise.")
@@ -122,7 +126,7 @@ def mixed_precision(entry: Entry) -> None:
     with dtype_policy("mixed_float16"):
         args = arguments(entry)
     layer, x = entry.target(**{**args, "dtype": "mixed_float16"}), layer_input(entry)
-    layer.build(x.shape)
+    layer.build(shape_of(x))
     for child in sub_layers(layer):
         found = (child.compute_dtype, child.variable_dtype)
         expect(
@@ -130,14 +134,15 @@ def mixed_precision(entry: Entry) -> None:
             f"Sub-layer {child.name} computes in {found[0]} and keeps {found[1]}: "
             "pass dtype=self.dtype_policy.",
         )
-    spec = keras.tree.flatten(layer(keras.KerasTensor(x.shape, "float16")))
+    symbols = mapped(lambda a: keras.KerasTensor(a.shape, "float16"), x)
+    spec = keras.tree.flatten(layer(symbols))
     for training in (False, True):
         outputs = keras.tree.flatten(layer(x, training=training))
         found = [keras.backend.standardize_dtype(o.dtype) for o in outputs]
         expected = [s.dtype for s in spec]
         expect(found == expected == ["float16"] * len(found), f"Output in {found}, not float16.")
         expect_finite([outputs, layer.losses], f"Output or loss in float16, training={training}")
-    _expect_finite_gradients(layer, np.zeros_like(x), "of zeros in float16")
+    _expect_finite_gradients(layer, mapped(np.zeros_like, x), "of zeros in float16")
     _expect_finite_gradients(layer, x, "in float16")
 
 
@@ -145,14 +150,16 @@ def mixed_precision(entry: Entry) -> None:
 def gradients(entry: Entry) -> None:
     """The input and every weight get a finite gradient that is not zero."""
     layer, x = make(entry), layer_input(entry)
-    by_weight, by_input = _train(layer, x)
-    found = dict(zip([w.path for w in layer.trainable_weights], by_weight, strict=True))
-    found["the input"] = by_input
-    missing = [name for name, value in found.items() if value is None]
+    noisy = entry.facts.get("training") == "noise"
+    draws = [_train(layer, x) for _ in range(_DRAWS if noisy else 1)]
+    inputs = [f"input {i}" for i, _ in enumerate(keras.tree.flatten(x))]
+    names = [*(w.path for w in layer.trainable_weights), *inputs]
+    missing = [name for name, value in zip(names, draws[0], strict=True) if value is None]
     expect(not missing, f"No gradient to {missing}.")
-    expect_finite(list(found.values()), "A gradient")
-    sizes = {name: np.max(np.abs(value)) for name, value in found.items()}
-    dead = [name for name, size in sizes.items() if size < 1e-6 * max(1.0, *sizes.values())]
+    expect_finite(draws, "A gradient")
+    sizes = [max(np.max(np.abs(g)) for g in each) for each in zip(*draws, strict=True)]
+    least = 1e-6 * max(1.0, *sizes)
+    dead = [name for name, size in zip(names, sizes, strict=True) if size < least]
     expect(not dead, f"The gradient is zero for {dead}.")
 
 
@@ -160,28 +167,39 @@ def gradients(entry: Entry) -> None:
 def degenerate_inputs(entry: Entry) -> None:
     """Zeros, constants and large values give finite outputs and gradients."""
     layer, x = make(entry), layer_input(entry)
-    for name, value in (("zeros", 0 * x), ("ones", 0 * x + 1), ("values of 1e4", 1e4 * x)):
+    for name, function in (
+        ("zeros", np.zeros_like),
+        ("ones", np.ones_like),
+        ("values of 1e4", lambda a: 1e4 * a),
+    ):
+        value = mapped(function, x)
         expect_finite(layer(value, training=False), f"Output of {name}")
         _expect_finite_gradients(layer, value, f"of {name}")
 
 
-def _train(layer: keras.Layer, x: np.ndarray) -> tuple[list, np.ndarray]:
-    """Gradients of a random projection of the training output, plus the layer's losses."""
+def _train(layer: keras.Layer, x: Any) -> list:
+    """Gradients of a random projection of the training output plus the layer's losses.
 
-    def value(inputs):
-        outputs = keras.tree.flatten(layer(inputs, training=True))
-        terms = [ops.sum(ops.cast(o, "float32") * random_array(tuple(o.shape), 1)) for o in outputs]
+    First those to the trainable weights, then those to the inputs.
+    """
+
+    def value(*inputs):
+        outputs = layer(keras.tree.pack_sequence_as(x, list(inputs)), training=True)
+        terms = [
+            ops.sum(ops.cast(o, "float32") * random_array(tuple(o.shape), 1))
+            for o in keras.tree.flatten(outputs)
+        ]
         return sum(terms) + sum(ops.sum(loss) for loss in layer.losses)
 
     if not layer.built:
-        layer.build(x.shape)
-    _, by_weight, (by_input,) = value_and_gradients(value, layer.trainable_weights, [x])
-    return by_weight, by_input
+        layer.build(shape_of(x))
+    inputs = keras.tree.flatten(x)
+    _, by_weight, by_input = value_and_gradients(value, layer.trainable_weights, inputs)
+    return [*by_weight, *by_input]
 
 
-def _expect_finite_gradients(layer: keras.Layer, x: np.ndarray, what: str) -> None:
-    by_weight, by_input = _train(layer, x)
-    found = [gradient for gradient in (*by_weight, by_input) if gradient is not None]
+def _expect_finite_gradients(layer: keras.Layer, x: Any, what: str) -> None:
+    found = [gradient for gradient in _train(layer, x) if gradient is not None]
     expect_finite(found, f"Gradients {what}")
 
 

@@ -10,8 +10,8 @@ from keras import ops
 from kzoo.registry import Entry
 from kzoo.testing.battery import check, expect
 from kzoo.testing.gradients import value_and_gradients
-from kzoo.testing.loss_checks import evaluate, function_arguments, function_of, mapped, pair
-from kzoo.testing.subjects import dtype_policy, expect_close, expect_finite, make, numpy
+from kzoo.testing.loss_checks import evaluate, function_arguments, function_of, pair
+from kzoo.testing.subjects import dtype_policy, expect_close, expect_finite, make, mapped, numpy
 
 
 @check("loss")

@@ -18,9 +18,10 @@ from kzoo.testing.subjects import (
     expect_close,
     expect_finite,
     make,
+    mapped,
     numpy,
     own_arguments,
-    random_array,
+    random_inputs,
 )
 
 
@@ -53,18 +54,6 @@ def pair(entry: Entry, equal_shapes: bool = True, seed: int = 0) -> tuple[Any, A
     teacher = entry.tiny["teacher_shape"]
     student = teacher if equal_shapes else entry.tiny["student_shape"]
     return random_inputs(teacher, 2 * seed), random_inputs(student, 2 * seed + 1)
-
-
-def random_inputs(shape: Any, seed: int) -> Any:
-    """Random values of one shape or of a list of shapes."""
-    if isinstance(shape[0], int):
-        return random_array(tuple(shape), seed)
-    return [random_array(tuple(s), seed + 100 * i) for i, s in enumerate(shape)]
-
-
-def mapped(function: Callable, *structures: Any) -> Any:
-    """`function` on each array of a tap or of a list of taps."""
-    return keras.tree.map_structure(function, *structures)
 
 
 @check("loss")

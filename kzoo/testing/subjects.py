@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -43,9 +43,26 @@ def random_array(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype("float32")
 
 
-def layer_input(entry: Entry, seed: int = 0) -> np.ndarray:
-    """Random values of the input shape of a layer's entry."""
-    return random_array(tuple(entry.tiny["input_shape"]), seed)
+def random_inputs(shape: Any, seed: int = 0) -> Any:
+    """Random values of one shape, or of each of a list of shapes."""
+    if isinstance(shape[0], int):
+        return random_array(tuple(shape), seed)
+    return [random_array(tuple(each), seed + 100 * i) for i, each in enumerate(shape)]
+
+
+def layer_input(entry: Entry) -> Any:
+    """Random values of the input shape (or list of shapes) of a layer's entry."""
+    return random_inputs(entry.tiny["input_shape"])
+
+
+def mapped(function: Callable, structure: Any) -> Any:
+    """`function` on an array, or on each array of a list."""
+    return keras.tree.map_structure(function, structure)
+
+
+def shape_of(x: Any) -> Any:
+    """The shape of an array, or the list of shapes of a list of arrays."""
+    return [tuple(a.shape) for a in x] if isinstance(x, list) else tuple(x.shape)
 
 
 def sub_layers(layer: keras.Layer) -> list[keras.Layer]:

@@ -80,7 +80,9 @@ def _scope(trainer, state):
         trainer.optimizer.variables,
         trainer.metrics_variables,
     )
-    mapping = [pair for v, s in zip(variables, state, strict=True) for pair in zip(v, s, strict=True)]
+    mapping = [
+        pair for v, s in zip(variables, state, strict=True) for pair in zip(v, s, strict=True)
+    ]
     return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
 

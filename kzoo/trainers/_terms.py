@@ -28,6 +28,18 @@ def sample_weights(sample_weight):
     return weights[0] if len(weights) == 1 else ops.mean(ops.stack(weights), axis=0)
 
 
+def regularization(trainer, update):
+    """What the forward pass of an update added, and the regularisers of its variables.
+
+    Keras lists the losses of `add_loss` first and those of regularisers last.
+    """
+    weighted = [w for w in trainer.trainable_weights if w.regularizer is not None]
+    added = trainer.losses[: len(trainer.losses) - len(weighted)]
+    own = [v.regularizer(v) for v in update.variables if v.regularizer is not None]
+    losses = [reduce_term(ops.sum(loss), None) for loss in (*added, *own)]
+    return {"regularization": sum(losses)} if losses else {}
+
+
 def batch_size(x):
     """Samples in the batch."""
     return ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]

@@ -1,29 +1,25 @@
 """A student learns from the labels and from a frozen teacher."""
 
-import inspect
-import re
 import warnings
 
 import keras
 from keras import ops
 
-from kzoo import taps
-from kzoo.losses import DistillationLoss, SoftTargets, build_losses, shared_projections
+from kzoo.losses import SoftTargets
+from kzoo.losses._projector import shared_projections
 from kzoo.registry import register
+from kzoo.trainers._checks import Schedule, check_arguments, check_inputs
 from kzoo.trainers._labels import class_of, labels_of, no_better_than_chance
+from kzoo.trainers._pair import OUTPUTS, Pair
 from kzoo.trainers._terms import reduce_term
 from kzoo.trainers.trainer import Trainer
-
-Schedule = keras.optimizers.schedules.LearningRateSchedule
-OUTPUTS = "outputs"
-_TAKEN = ("loss", "task_loss", "regularization", "teacher_accuracy", "agreement")
 
 
 @register(
     "trainer",
     paper="arXiv:1503.02531",
     aliases=("KnowledgeDistillation",),
-    tiny=dict(build=lambda small: Distiller(small("student"), small("teacher"), SoftTargets())),
+    tiny={"build": lambda small: _tiny(small)},
     players=("model",),
 )
 class Distiller(Trainer):
@@ -98,19 +94,19 @@ class Distiller(Trainer):
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
         losses = [losses] if isinstance(losses, keras.layers.Layer) else list(losses)
-        _validate(student, teacher, losses, task_weight)
+        check_arguments(student, teacher, losses, task_weight)
         self.student = student
         self.distillation_losses = losses
         self.task_weight = task_weight
         self.freeze(teacher)
-        self._parts = _Parts(student, teacher, losses)
+        self._pair = Pair(student, teacher, losses)
         if student.built and teacher.built:
             self._prepare()
 
     @property
     def teacher(self):
         """The model that is learnt from."""
-        return self._parts.teacher
+        return self._pair.teacher
 
     def teacher_inputs(self, x):
         """What the teacher is given for a batch: `x`, unless overridden."""
@@ -124,10 +120,10 @@ class Distiller(Trainer):
         self._prepare()
 
     def _prepare(self):
-        if self._parts.read_student is None:
+        if self._pair.read_student is None:
             if type(self).teacher_inputs is Distiller.teacher_inputs:
-                _check_inputs(self.student, self.teacher)
-            self._parts.prepare()
+                check_inputs(self.student, self.teacher)
+            self._pair.prepare()
         self.built = True
 
     def call(self, inputs, training=None):
@@ -142,14 +138,14 @@ class Distiller(Trainer):
         """The task's loss and one term for each distillation loss."""
         step = self.optimizer.iterations
         with shared_projections():
-            student = self._parts.read_student(x, training=training)
-            teacher = self.call_frozen(self._parts.read_teacher, self.teacher_inputs(x))
+            student = self._pair.read_student(x, training=training)
+            teacher = self.call_frozen(self._pair.read_teacher, self.teacher_inputs(x))
             terms = {}
             if self.task_weight != 0 and self._compile_loss is not None:
                 task = self.task_loss(y, student[OUTPUTS], sample_weight)
                 terms["task_loss"] = reduce_term(task, None) * _weight(self.task_weight, step)
-            for name, loss in self._parts.named.items():
-                value = self._parts.compare(loss, teacher, student, training)
+            for name, loss in self._pair.named.items():
+                value = self._pair.compare(loss, teacher, student, training)
                 value = reduce_term(value, sample_weight)
                 terms[name] = value * loss.weight_at(step)
         self._log_classes(x, y, teacher[OUTPUTS], student[OUTPUTS])
@@ -157,13 +153,13 @@ class Distiller(Trainer):
 
     def diagnose(self, logs, ignore=()):
         """Warn about a teacher at chance and about terms that stayed 0."""
-        named = self._parts.named.items()
+        named = self._pair.named.items()
         quiet = [n for n, loss in named if isinstance(loss.weight, Schedule) or loss.weight == 0]
         quiet += ["task_loss"] if isinstance(self.task_weight, Schedule) else []
         super().diagnose(logs, (*ignore, *quiet))
         if "teacher_accuracy" not in logs:
             return
-        accuracy, classes = logs["teacher_accuracy"], self._parts.classes
+        accuracy, classes = logs["teacher_accuracy"], self._pair.classes
         samples = float(ops.convert_to_numpy(self._trackers["teacher_accuracy"].count))
         if no_better_than_chance(accuracy, classes, samples):
             warnings.warn(
@@ -210,7 +206,7 @@ class Distiller(Trainer):
         teacher_class, student_class = class_of(teacher), class_of(student)
         if teacher_class is None:
             return
-        self._parts.classes = teacher.shape[-1]
+        self._pair.classes = teacher.shape[-1]
         labels = labels_of(y, teacher.shape[-1])
         if labels is not None:
             self.log("teacher_accuracy", ops.equal(labels, teacher_class), x)
@@ -218,83 +214,10 @@ class Distiller(Trainer):
             self.log("agreement", ops.equal(student_class, teacher_class), x)
 
 
-class _Parts:
-    """What Keras must not track: the teacher, and both models seen through their taps."""
-
-    def __init__(self, student, teacher, losses):
-        self.student, self.teacher = student, teacher
-        self.named = dict(zip(_names(losses), losses, strict=True))
-        self.read_student = self.read_teacher = self.classes = None
-
-    def prepare(self):
-        losses = self.named.values()
-        student = [tap for loss in losses for tap in loss.student_taps]
-        teacher = [tap for loss in losses for tap in loss.teacher_taps]
-        read_student = taps.extractor(self.student, list(dict.fromkeys([*student, OUTPUTS])))
-        read_teacher = taps.extractor(self.teacher, list(dict.fromkeys([*teacher, OUTPUTS])))
-        build_losses(list(losses), read_teacher.tap_shapes, read_student.tap_shapes)
-        self.read_student, self.read_teacher = read_student, read_teacher
-
-    def compare(self, loss, teacher, student, training):
-        teacher = [teacher[tap] for tap in loss.teacher_taps]
-        student = [student[tap] for tap in loss.student_taps]
-        if isinstance(loss.teacher_tap, str):
-            teacher, student = teacher[0], student[0]
-        if "training" in inspect.signature(loss.call).parameters:
-            return loss(teacher, student, training=training)
-        return loss(teacher, student)
-
-
-def _names(losses):
-    """One name for each loss: its own where one was given, else its class in snake case."""
-    names = []
-    for loss in losses:
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(loss).__name__).lower()
-        automatic = re.fullmatch(rf"{words}(_\d+)?", loss.name) is not None
-        base = name = words if automatic else loss.name
-        number = 2
-        while name in names or name in _TAKEN:
-            name, number = f"{base}_{number}", number + 1
-        names.append(name)
-    return names
+def _tiny(small):
+    losses = SoftTargets(name="soft_targets")
+    return Distiller(small("student"), small("teacher"), losses, name="distiller")
 
 
 def _weight(weight, step):
     return ops.cast(weight(step), "float32") if isinstance(weight, Schedule) else weight
-
-
-def _validate(student, teacher, losses, task_weight):
-    wrong = [loss for loss in losses if not isinstance(loss, DistillationLoss)]
-    if wrong or not losses:
-        raise ValueError(
-            "`losses` must be a kzoo.losses.DistillationLoss or a list of them. "
-            f"Received: {[type(loss).__name__ for loss in wrong] or losses}"
-        )
-    if not isinstance(task_weight, Schedule) and not 0 <= task_weight < float("inf"):
-        raise ValueError(
-            "`task_weight` must be a number >= 0 or a schedule. "
-            f"Received: task_weight={task_weight!r}"
-        )
-    own = {id(v): v for v in student.trainable_variables}
-    shared = [v.path for v in teacher.variables if id(v) in own]
-    if shared:
-        raise ValueError(
-            f"The teacher would change with the student: they share {len(shared)} trainable "
-            f"variables, the first is {shared[0]}. Make the teacher a copy "
-            "(keras.models.clone_model and set_weights), or freeze the shared layers."
-        )
-
-
-def _check_inputs(student, teacher):
-    shapes = [getattr(model, "input_shape", None) for model in (student, teacher)]
-    if not all(isinstance(shape, tuple) for shape in shapes):
-        return
-    equal = len(shapes[0]) == len(shapes[1]) and all(
-        None in pair or pair[0] == pair[1] for pair in zip(*shapes, strict=True)
-    )
-    if not equal:
-        raise ValueError(
-            f"Student and teacher must take the same inputs. Received: student {shapes[0]}, "
-            f"teacher {shapes[1]}. Subclass Distiller and override `teacher_inputs(x)` to adapt "
-            "the batch for the teacher."
-        )

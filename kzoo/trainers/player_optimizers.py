@@ -174,6 +174,24 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return cls(optimizers, name=config["name"])
 
 
+def players_of(optimizer):
+    """The `PlayerOptimizers` that a trainer was compiled with, or `None`."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    return optimizer if isinstance(optimizer, PlayerOptimizers) else None
+
+
+def check_players(trainer):
+    """Refuse one optimiser for several players."""
+    names = [update.name for update in trainer.updates()] if trainer.compiled else []
+    if len(names) > 1 and players_of(trainer.optimizer) is None:
+        raise ValueError(
+            f"{type(trainer).__name__} has {len(names)} players; compile it with "
+            f"PlayerOptimizers({{{', '.join(f'{n!r}: ...' for n in names)}}}). "
+            f"Received: {type(trainer.optimizer).__name__}"
+        )
+
+
 def _validate(players):
     if not players:
         raise ValueError("`optimizers` must name at least one player. Received: {}")

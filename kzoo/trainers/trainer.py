@@ -9,9 +9,10 @@ import keras
 from keras import ops
 
 from kzoo.trainers._diagnosis import with_diagnosis
-from kzoo.trainers._terms import batch_size, reduce_term
+from kzoo.trainers._discovery import discover_names
+from kzoo.trainers._terms import batch_size, reduce_term, regularization
 from kzoo.trainers._trackers import Trackers
-from kzoo.trainers.player_optimizers import PlayerOptimizers
+from kzoo.trainers.player_optimizers import check_players, players_of
 from kzoo.trainers.update import Update
 
 
@@ -70,9 +71,9 @@ class Trainer(keras.Model):
     """
 
     def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self._trackers = Trackers()
-        self._frozen = _Frozen()
+        self._hidden = _Hidden()
         self._fitting = False
 
     # What a method says.
@@ -118,7 +119,7 @@ class Trainer(keras.Model):
 
     def freeze(self, model):
         """Register a model that only runs; its variables stay those of the caller."""
-        self._frozen.models.append(model)
+        self._hidden.models.append(model)
 
     def call_frozen(self, model, x):
         """Outputs of a frozen model: inference mode, no gradient."""
@@ -136,16 +137,16 @@ class Trainer(keras.Model):
     @property
     def optimizer(self):
         """The optimiser given to `compile`."""
-        if "compiled_with" not in self._frozen.__dict__:
+        if "compiled_with" not in self._hidden.__dict__:
             raise AttributeError(f"{type(self).__name__} has no optimizer before compile().")
-        return self._frozen.compiled_with
+        return self._hidden.compiled_with
 
     @optimizer.setter
     def optimizer(self, optimizer):
-        self._frozen.compiled_with = optimizer
-        inner = _unwrapped(optimizer)
-        if isinstance(inner, PlayerOptimizers):
-            inner.assign_groups(lambda: {u.name: u.variables for u in self.updates()})
+        self._hidden.compiled_with = optimizer
+        self._trackers = Trackers()  # other losses have other terms
+        if (players := players_of(optimizer)) is not None:
+            players.assign_groups(lambda: {u.name: u.variables for u in self.updates()})
 
     @property
     def metrics(self):
@@ -157,14 +158,15 @@ class Trainer(keras.Model):
         """Those of Keras and those of the frozen models, which the JAX state must carry."""
         own = super().non_trainable_variables
         seen = {id(v) for v in (*own, *self.trainable_variables)}
-        return own + [v for v in self._frozen.variables() if id(v) not in seen]
+        return own + [v for v in self._hidden.variables() if id(v) not in seen]
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
+        """As in Keras."""
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         call["callbacks"] = with_diagnosis(call.get("callbacks"))
         call.pop("self")
-        self._check_players()
+        check_players(self)
         self._fitting = True
         try:
             return super().fit(**call)
@@ -173,7 +175,8 @@ class Trainer(keras.Model):
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args, **kwargs):
-        self._check_players()
+        """As in Keras."""
+        check_players(self)
         self._fitting = True
         try:
             return super().train_on_batch(*args, **kwargs)
@@ -197,6 +200,20 @@ class Trainer(keras.Model):
             return ops.zeros(())
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
+    def save_own_variables(self, store):
+        """Also save the state of all seed generators, which Keras leaves out."""
+        super().save_own_variables(store)
+        for i, seed in enumerate(seeds_of(self)):
+            store[f"seed_{i}"] = seed
+
+    def load_own_variables(self, store):
+        """The inverse of `save_own_variables`."""
+        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
+        seeds = {name: saved.pop(name) for name in list(saved) if name.startswith("seed_")}
+        super().load_own_variables(saved)
+        for i, seed in enumerate(seeds_of(self)):
+            seed.assign(seeds[f"seed_{i}"])
+
     # What the backends' loops call.
 
     def ensure_built(self, x):
@@ -212,7 +229,7 @@ class Trainer(keras.Model):
         self._clear_losses()
         y_pred, terms = update.terms(x, y, sample_weight, True)
         terms = {n: reduce_term(t, sample_weight) for n, t in terms.items() if t is not None}
-        terms |= self._regularization(update)
+        terms |= regularization(self, update)
         if not terms or not update.variables:
             raise ValueError(
                 f"The update {update.name!r} of {type(self).__name__} has nothing to train. "
@@ -230,23 +247,6 @@ class Trainer(keras.Model):
         """Update the means and the metrics; return the logs."""
         self._loss_tracker.update_state(loss, sample_weight=batch_size(x))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-
-    def _regularization(self, update):
-        """Losses that this update's forward pass added, and the regularisers of its variables."""
-        weighted = [w for w in self.trainable_weights if w.regularizer is not None]
-        added = self.losses[: len(self.losses) - len(weighted)]
-        own = [v.regularizer(v) for v in update.variables if v.regularizer is not None]
-        losses = [reduce_term(ops.sum(loss), None) for loss in (*added, *own)]
-        return {"regularization": sum(losses)} if losses else {}
-
-    def _check_players(self):
-        names = [update.name for update in self.updates()] if self.compiled else []
-        if len(names) > 1 and not isinstance(_unwrapped(self.optimizer), PlayerOptimizers):
-            raise ValueError(
-                f"{type(self).__name__} has {len(names)} players; compile it with "
-                f"PlayerOptimizers({{{', '.join(f'{n!r}: ...' for n in names)}}}). "
-                f"Received: {type(self.optimizer).__name__}"
-            )
 
     def _without_terms(self, logs):
         return {name: value for name, value in logs.items() if name not in self._trackers}
@@ -267,23 +267,10 @@ class Trainer(keras.Model):
             data_batch = data[0] if isinstance(data, list | tuple) else next(data)
         super()._symbolic_build(iterator=iterator, data_batch=data_batch)
         if discover:
-            self._discover(data_batch)
-
-    def _discover(self, data):
-        symbols = keras.tree.map_structure(
-            lambda t: None if t is None else keras.KerasTensor(t.shape, _dtype(t)), data
-        )
-        batch = keras.utils.unpack_x_y_sample_weight(symbols)
-
-        class Probe(keras.Operation):
-            def call(probe, *batch):
-                return sum(self.run_update(update, *batch)[1] for update in self.updates())
-
-        with self._trackers.discover():
-            Probe().compute_output_spec(*batch)
+            discover_names(self, data_batch)
 
 
-class _Frozen:
+class _Hidden:
     """What Keras must not track: frozen models and the optimiser."""
 
     def __init__(self):
@@ -297,11 +284,7 @@ def _backend():
     return importlib.import_module(f"kzoo.trainers._{keras.backend.backend()}")
 
 
-def _unwrapped(optimizer):
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return optimizer.inner_optimizer
-    return optimizer
-
-
-def _dtype(tensor):
-    return keras.backend.standardize_dtype(tensor.dtype)
+def seeds_of(model):
+    """State of the seed generators of all layers: the variables that are no weights."""
+    weights = {id(v) for v in model.weights}
+    return [v for v in model.variables if id(v) not in weights]
