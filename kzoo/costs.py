@@ -80,6 +80,16 @@ def latency(
 
     Raises:
         ValueError: where the size is not known.
+
+    Example:
+
+    ```python
+    import keras
+    from kzoo import costs
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    print(f"{costs.latency(model, repeats=5):.1f} ms")
+    ```
     """
     images = _zeros(model, batch_size, input_shape)
     times = []

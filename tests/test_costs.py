@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from kzoo import applications, costs, layers
+from tests.examples import run_example
 from tests.helpers import random_array
 
 
@@ -22,6 +23,7 @@ def count(*parts, shape=(9, 7, 4)):
         (keras.layers.Conv2DTranspose(6, 3, strides=2), 9 * 7 * 3 * 3 * 4 * 6),
         (keras.layers.Dense(5), 9 * 7 * 4 * 5),
         (layers.HighwayConv2D(3), 2 * 9 * 7 * 3 * 3 * 4 * 4),
+        (layers.DenseBlock(2, 5), 63 * (4 * 20 + 9 * 20 * 5 + 9 * 20 + 9 * 20 * 5)),
         (keras.layers.BatchNormalization(), 0),
         (layers.PReLU(), 0),
     ],
@@ -29,6 +31,11 @@ def count(*parts, shape=(9, 7, 4)):
 )
 def test_one_layer_by_hand(layer, expected):
     assert count(layer) == expected
+
+
+@pytest.mark.parametrize("function", [costs.multiply_adds, costs.latency])
+def test_the_examples_run(function):
+    run_example(function)
 
 
 def test_lenet_by_hand():

@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import importlib.resources
 import json
 import os
 import socket
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from kzoo import pretrained
+from kzoo.pretrained import _manifest
+from tests.examples import run_example
 from tests.helpers import random_array
 
 IMAGES = random_array(4, 6, 6, 1)
@@ -61,6 +64,25 @@ def test_the_packages_folder_has_a_manifest_and_all_its_files():
     for name, record in pretrained.available().items():
         assert pretrained.path(name).name == record.file
         assert (pretrained.folder() / "probes" / f"{name}.npz").is_file()
+
+
+def test_the_folder_is_the_data_package_or_that_of_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.resources, "files", lambda name: tmp_path / name)
+    assert pretrained.folder() == tmp_path / "kzoo.weights"
+
+    def missing(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(importlib.resources, "files", missing)
+    assert (pretrained.folder() / "manifest.json").is_file()
+    monkeypatch.setattr(_manifest, "__file__", str(tmp_path / "kzoo" / "pretrained" / "x.py"))
+    with pytest.raises(ValueError, match=r"neither a package `kzoo.weights` nor .* Install kzoo"):
+        pretrained.folder()
+
+
+def test_the_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_example(pretrained.load_weights)
 
 
 def test_a_record_has_what_was_given(zoo):

@@ -1,5 +1,8 @@
 """Which taps a model has: inference of the canonical names, explicit names, errors."""
 
+import inspect
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,14 +10,7 @@ from keras import layers, ops
 
 from kzoo import taps
 from tests.helpers import random_array
-
-
-def read(model, *names, inputs=None):
-    """The features of `model` as NumPy, for random inputs of its shape."""
-    if inputs is None:
-        inputs = random_array(2, *model.input_shape[1:])
-    features = taps.extractor(model, list(names))(inputs)
-    return [ops.convert_to_numpy(features[name]) for name in names]
+from tests.taps_models import Subclassed, plain_net, read
 
 
 def layer_outputs(model, names, inputs):
@@ -48,21 +44,6 @@ def residual_net():
     x = layers.Dropout(0.5, name="drop")(x)
     outputs = layers.Dense(5, activation="softmax", name="dense")(x)
     return keras.Model(inputs, outputs, name="residual")
-
-
-def plain_net(head=()):
-    return keras.Sequential(
-        [
-            keras.Input((16, 12, 1)),
-            layers.Conv2D(4, 3, padding="same", activation="relu", name="one"),
-            layers.MaxPooling2D(name="pool1"),
-            layers.Conv2D(6, 3, padding="same", name="two"),
-            layers.ReLU(name="two_relu"),
-            layers.MaxPooling2D(name="pool2"),
-            *head,
-        ],
-        name="plain",
-    )
 
 
 def test_stages_end_at_blocks_not_inside_them():
@@ -217,25 +198,6 @@ def test_open_sizes_stay_open():
     assert feature.shape == (1, 5, 3, 4)
 
 
-class Subclassed(keras.Model):
-    """A residual block and a pooling that no layer shows."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.first = layers.Conv2D(4, 3, padding="same", name="first")
-        self.branches = [layers.Conv2D(4, 3, padding="same", name=f"branch{n}") for n in (0, 1)]
-        self.act = layers.ReLU(name="act")
-        self.shrink = layers.Conv2D(6, 3, 2, padding="same", activation="relu", name="shrink")
-        self.head = layers.Dense(3, name="head")
-        self.unused = layers.Dense(3, name="unused")
-        self.unused.build((None, 3))
-
-    def call(self, inputs):
-        x = self.first(inputs)
-        x = self.act(x + self.branches[1](ops.relu(self.branches[0](x))))
-        return self.head(ops.mean(self.shrink(x), axis=(1, 2)))
-
-
 def test_subclassed_models():
     model = Subclassed(name="subclassed")
     inputs = random_array(2, 8, 8, 1)
@@ -258,62 +220,12 @@ def test_subclassed_models():
     np.testing.assert_allclose(pooled @ kernel + bias, logits, atol=1e-5)
 
 
-def test_unknown_names_are_answered_with_the_nearest_and_the_valid_ones():
-    model = plain_net([layers.GlobalAveragePooling2D(), layers.Dense(3)])
-    with pytest.raises(ValueError, match=r"'stage22'.*'stage2'.*stage1 \(None, 16, 12, 4\)"):
-        taps.extractor(model, "stage22")
-    with pytest.raises(ValueError, match="Did you mean 'two_relu'"):
-        taps.extractor(model, ["stage1", "two_rely"])
-    inputs = keras.Input((16, 12, 1))
-    nested = keras.Model(inputs, plain_net()(inputs))
-    with pytest.raises(ValueError, match="Did you mean 'plain/two_relu'"):
-        taps.extractor(nested, "plain/two_rule")
-
-
-@pytest.mark.parametrize(
-    ("tap", "message"),
-    [
-        ("head:2", "is called 1 times, so write 'head:0'"),
-        ("head:post", "A tap is written 'name'"),
-        ("unused", "'unused' takes no part"),
-        ([], "must be a name or a list of names"),
-        ([3], "must be a name or a list of names"),
-    ],
-)
-def test_bad_spellings(tap, message):
-    model = Subclassed()
-    model(random_array(2, 8, 8, 1))
-    with pytest.raises(ValueError, match=message):
-        taps.extractor(model, tap)
-
-
-def test_models_that_cannot_be_read_yet():
-    with pytest.raises(ValueError, match="'early' has no known input shape"):
-        taps.available(Subclassed(name="early"))
-    with pytest.raises(ValueError, match="'lazy' has no known input shape"):
-        taps.available(keras.Sequential([layers.Dense(3)], name="lazy"))
-    with pytest.raises(ValueError, match=r"must be a keras\.Model"):
-        taps.available(layers.Dense(3))
-
-
-def test_layers_that_share_a_name_are_refused():
-    class Twins(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.pair = [layers.Dense(3, name="twin"), layers.Dense(3, name="twin")]
-
-        def call(self, inputs):
-            return self.pair[1](self.pair[0](inputs))
-
-    model = Twins()
-    model(random_array(2, 3))
-    with pytest.raises(ValueError, match="Several layers are called 'twin'"):
-        taps.extractor(model, "twin")
-    assert list(taps.available(model, layers=True)) == ["pooled", "logits"]
-
-
-def test_layers_with_several_outputs_are_no_tap():
-    inputs = keras.Input((4, 2))
-    outputs = layers.LSTM(3, return_state=True, name="many")(inputs)
-    with pytest.raises(ValueError, match="'many' returns 3 tensors, a tap is one"):
-        taps.extractor(keras.Model(inputs, outputs), "many")
+@pytest.mark.parametrize("function", [taps.available, taps.extractor])
+def test_the_documented_examples_run(function):
+    (example,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(function), flags=re.S)
+    scope = {}
+    exec(example, scope)
+    if "features" in scope:
+        assert set(scope["features"]) == {"stage1", "features:pre", "logits", "outputs"}
+    else:
+        assert taps.available(scope["model"])["logits"] == (None, 3)

@@ -76,7 +76,7 @@ def export_model(
     from kzoo import export
 
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
-    report = export.export_model(model, "/tmp/example", overwrite=True)
+    report = export.export_model(model, "example")
     print(report)
     ```
     """

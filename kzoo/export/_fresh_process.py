@@ -39,12 +39,14 @@ def check_in_fresh_process(path, samples, expected, *, timeout: float = 600) -> 
     Example:
 
     ```python
+    import keras
+    import numpy as np
     from kzoo import export
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    export.export_model(model, "/tmp/served", overwrite=True)
+    export.export_model(model, "served")
     images = np.ones((3, 4), "float32")
-    error = export.check_in_fresh_process("/tmp/served", images, model.predict(images))
+    assert export.check_in_fresh_process("served", images, model.predict(images)) < 1e-5
     ```
     """
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from keras import ops
 
 def convolve(x, kernel):
     """Convolution with stride 1, padding "same" and an odd square kernel."""
+    kernel = ops.cast(kernel, x.dtype)
     if not _tensorflow_on_cpu() or x.dtype not in ("float32", "float64"):
         return ops.conv(x, kernel, padding="same", data_format="channels_last")
     size, _, channels, filters = kernel.shape

@@ -102,16 +102,17 @@ class PreactConv2D(keras.layers.Layer):
             return self._recomputed(maps)
         x = self._finish(self.norm(join(maps)))
         if training:
-            return convolve(x, ops.cast(self.conv.kernel, x.dtype))
+            return convolve(x, self.conv.kernel)
         return self.conv(x)
 
     def _recomputed(self, maps):
         """The training call; its body is a pure function, so that statistics move only once."""
-        gamma, beta = self.norm.gamma, self.norm.beta
-        kernel = ops.cast(self.conv.kernel, self.compute_dtype)
+        # As tensors: TensorFlow counts the gradient of a variable among the arguments twice.
+        weights = (self.norm.gamma, self.norm.beta, self.conv.kernel)
+        weights = [ops.convert_to_tensor(weight) for weight in weights]
         if self.normalized:
-            return keras.remat(self._affine_body)(gamma, beta, kernel, *maps)
-        y, mean, variance = keras.remat(self._batch_body)(gamma, beta, kernel, *maps)
+            return keras.remat(self._affine_body)(*weights, *maps)
+        y, mean, variance = keras.remat(self._batch_body)(*weights, *maps)
         self.norm.update(mean, variance)
         return y
 
@@ -124,7 +125,7 @@ class PreactConv2D(keras.layers.Layer):
 
     def _finish(self, x):
         x = ops.relu(x)
-        return ops.average_pool(x, 2, data_format="channels_last") if self.pool else x
+        return ops.average_pool(x, (2, 2), (2, 2), data_format="channels_last") if self.pool else x
 
 
 def he_fan_out():

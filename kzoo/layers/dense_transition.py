@@ -108,7 +108,7 @@ class DenseTransition(keras.layers.Layer):
             return x
         if training:
             x = keras.random.dropout(x, self.dropout_rate, seed=self.seed_generator)
-        return keras.ops.average_pool(x, 2, data_format="channels_last")
+        return keras.ops.average_pool(x, (2, 2), (2, 2), data_format="channels_last")
 
     def compute_output_shape(self, input_shape):
         """Half the height and width, `floor(reduction * channels)` channels."""

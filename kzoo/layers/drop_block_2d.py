@@ -8,8 +8,6 @@ from kzoo.layers._arguments import fraction, pair
 from kzoo.layers._noise import happens
 from kzoo.registry import register
 
-_NONE_KEPT = 1e-30
-
 
 @register(
     "layer",
@@ -130,9 +128,10 @@ class DropBlock2D(keras.Layer):
         """Drop blocks when training and scale up what is kept."""
         if not training:
             return inputs
-        keep = ops.cast(ops.logical_not(self._dropped(inputs)), "float32")
-        scale = 1.0 / ops.maximum(ops.mean(keep), _NONE_KEPT)
-        return inputs * ops.cast(keep * scale, inputs.dtype)
+        keep = ops.logical_not(self._dropped(inputs))
+        kept = ops.maximum(ops.sum(ops.cast(keep, "int32")), 1)  # float32 stops at 2^24
+        scale = ops.cast(ops.size(keep), "float32") / ops.cast(kept, "float32")
+        return inputs * ops.cast(ops.cast(keep, "float32") * scale, inputs.dtype)
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

@@ -53,32 +53,24 @@ class Regressor(keras.layers.Layer):
             self.normalization.build(self.mapping.compute_output_shape(shape))
 
     def _convolution(self, sizes):
-        """Padding of each axis and the convolution that maps `sizes` to the teacher's."""
+        """Zeros around each axis, and the convolution that maps `sizes` to the teacher's."""
         channels, targets = self.teacher_shape[-1], self.teacher_shape[1:3]
+        axes = list(zip(sizes, targets, strict=True))
         known = {"dtype": self.dtype_policy, "name": "convolution"}
-        if all(2 * s == t for s, t in zip(sizes, targets, strict=True)):
-            transposed = keras.layers.Conv2DTranspose(
-                channels, 4, strides=2, padding="same", **known
-            )
-            return (0, 0), transposed
-        if any(s < t for s, t in zip(sizes, targets, strict=True)):
+        if all(2 * s == t for s, t in axes):
+            same = {"strides": 2, "padding": "same"}
+            return (0, 0), keras.layers.Conv2DTranspose(channels, 4, **same, **known)
+        if any(s < t for s, t in axes):
             raise ValueError(
                 "The regressor maps a student's map to a teacher's that is no larger, or twice as "
                 f"large on both axes. Received: student {tuple(sizes)}, teacher {tuple(targets)} "
                 "(height, width). Choose taps of nearer sizes, or pass a layer as `projector`."
             )
-        halves = [s == 2 * t for s, t in zip(sizes, targets, strict=True)]
-        if (
-            any(halves)
-            and not all(halves)
-            and not all(half or s == t for half, s, t in zip(halves, sizes, targets, strict=True))
-        ):
-            halves = [False, False]
-        kernel = [3 if h else 1 + s - t for h, s, t in zip(halves, sizes, targets, strict=True)]
-        strides = [2 if h else 1 for h in halves]
-        return [int(h) for h in halves], keras.layers.Conv2D(
-            channels, kernel, strides=strides, **known
-        )
+        halves = [s == 2 * t for s, t in axes]
+        kernel = [3 if half else 1 + s - t for half, (s, t) in zip(halves, axes, strict=True)]
+        strides = [1 + half for half in halves]
+        convolution = keras.layers.Conv2D(channels, kernel, strides=strides, **known)
+        return [int(half) for half in halves], convolution
 
     def call(self, student, training=None):
         """The student's feature in the teacher's shape."""

@@ -46,8 +46,8 @@ def load_weights(
     from kzoo import pretrained
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="logits")])
-    model.save_weights("/tmp/example.weights.h5")
-    pretrained.load_weights(model, "/tmp/example.weights.h5")
+    model.save_weights("example.weights.h5")
+    pretrained.load_weights(model, "example.weights.h5")
     ```
     """
     if not model.built:

@@ -62,7 +62,9 @@ def distils(entry: Entry) -> None:
     from kzoo.losses import SoftTargets
     from kzoo.trainers import Distiller
 
-    teacher, student, x = shared(entry), build(entry), images(entry, batch=4)
+    teacher, x = shared(entry), images(entry, batch=4)
+    keras.utils.set_random_seed(1)  # or the student would start as the teacher
+    student = build(entry)
     before, start = values(teacher.variables), values(student.trainable_weights)
     trainer = Distiller(student, teacher, losses=[SoftTargets()])
     trainer.compile(

@@ -122,6 +122,8 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         """Hand each gradient to the player that owns the variable."""
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
+        if not self.built:
+            self.build(list(trainable_variables))
         shares = {}
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             owner = self._owners.get(self._var_key(variable))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from kzoo import registry
 from kzoo.applications import PReLUNet
 from kzoo.layers.prelu import PReLU
 from tests.helpers import random_array
@@ -21,10 +22,15 @@ def closed_form(filters=32, shared="channel", channels=3, classes=10):
 
 
 @pytest.mark.parametrize(
-    "args", [{}, {"shared": "all"}, {"filters": 64}, {"filters": 5, "classes": 3}]
+    "args", [{"filters": 3, "shared": "all"}, {"filters": 2, "classes": 3}], ids=str
 )
 def test_parameters(args):
     assert PReLUNet(**args).count_params() == closed_form(**args)
+
+
+def test_declared_parameters_follow_the_closed_form():
+    declared = registry.get("application", "PReLUNet").facts["parameters"]
+    assert [count for _, count in declared] == [closed_form(**args) for args, _ in declared]
 
 
 def test_layers_and_slopes():

@@ -40,15 +40,14 @@ def test_closed_form_gives_the_published_counts():
 @pytest.mark.parametrize(
     "args",
     [
-        {"depth": 20, "filters": 8},
-        {"depth": 14, "filters": 3, "classes": 7, "shortcut": "B"},
-        {"depth": 8, "shortcut": "B"},
+        {"depth": 14, "filters": 3},
+        {"depth": 14, "filters": 2, "classes": 7, "shortcut": "B"},
+        {"depth": 8, "filters": 5, "shortcut": "B"},
     ],
 )
 def test_parameters(args):
-    assert trainable(ResNet(**args)) == closed_form(**args)
-    gray = {**args, "channels": 1}
-    assert trainable(ResNet(**args, input_shape=(28, 28, 1))) == closed_form(**gray)
+    model = ResNet(**args, input_shape=(12, 8, 1))
+    assert trainable(model) == closed_form(**args, channels=1)
 
 
 @pytest.mark.slow
@@ -65,7 +64,7 @@ def test_shortcut_a_takes_every_second_pixel_and_appends_zeros(size):
     model = ResNet(depth=14, filters=3, input_shape=(*size, 3))
     for layer in model.layers:
         if layer.name.endswith("_bn2"):
-            layer.gamma.assign(ops.zeros_like(layer.gamma))
+            layer.gamma.assign(ops.zeros(layer.gamma.shape))
     outputs = features(model, "stem", "stage1", "stage2", "stage3")(random_array(2, *size, 3))
     stem, *stages = (ops.convert_to_numpy(output) for output in outputs)
     assert stem.any()
@@ -159,13 +158,12 @@ def test_preprocess_input():
 def test_plain_models_load_without_kzoo(tmp_path):
     models = {
         "resnet": ResNet(depth=8, filters=2, input_shape=(8, 9, 1)),
-        "resnet_open": ResNet(depth=8, filters=2, shortcut="B", input_shape=(None, None, 1)),
         "lenet5": LeNet5(input_shape=(12, 12, 1)),
         "lenet_300_100": LeNet300100(input_shape=(8, 8, 1)),
     }
     for name, model in models.items():
         model.save(tmp_path / f"{name}.keras")
-        images = random_array(2, *(size or 8 for size in model.input_shape[1:]))
+        images = random_array(2, *model.input_shape[1:])
         outputs = ops.convert_to_numpy(model(images))
         np.savez(tmp_path / f"{name}.npz", images=images, outputs=outputs)
     script = """

@@ -8,6 +8,7 @@ from keras import ops
 import kzoo.layers
 from kzoo import export
 from kzoo.export import _fresh_process, litert, onnx, saved_model
+from tests.examples import run_example
 from tests.helpers import random_array
 
 pytestmark = pytest.mark.tensorflow
@@ -116,8 +117,11 @@ def composite():
     x = layers.DropBlock2D(0.2, block_size=3, name="drop_block")(x)
     x = layers.PReLU(name="prelu")(x)
     x = keras.layers.Add(name="add")([x, layers.DropPath(0.3, name="path")(x)])
+    x = layers.DenseBlock(2, 3, normalization="shared", memory_efficient=True, name="dense")(x)
     x = keras.layers.GlobalAveragePooling2D(name="pooled")(x)
-    return keras.Model(image, keras.layers.Dense(3, name="logits")(x), name="composite")
+    head = keras.layers.Dense(3, name="head")
+    logits = layers.MultiSampleDropout(head, num_samples=2, name="logits")(x)
+    return keras.Model(image, logits, name="composite")
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -129,6 +133,17 @@ def test_models_with_kzoos_layers_are_exported(tmp_path, format):
         images = random_array(3, 8, 6, 2)
         expected = model.predict(images, verbose=0)
         assert export.check_in_fresh_process(path, images, expected) <= 1e-5
+
+
+def test_the_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_example(export.export_model)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_fresh_process_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_example(export.check_in_fresh_process)
 
 
 def test_the_fresh_process_reports_its_failure_in_one_line(tmp_path, monkeypatch):
@@ -257,10 +272,8 @@ def test_operations_that_litert_lacks_are_named(tmp_path):
             return tf.math.igamma(tf.abs(x) + 1, 1.0)
 
     model = keras.Sequential([keras.Input((3,)), Odd()], name="odd")
-    with pytest.raises(
-        ValueError,
-        match=r"'odd' cannot be exported as litert: LiteRT has no operation for TensorFlow's Igamma",
-    ) as caught:
+    text = "'odd' cannot be exported as litert: LiteRT has no operation for TensorFlow's Igamma"
+    with pytest.raises(ValueError, match=text) as caught:
         export.export_model(model, tmp_path / "model.tflite", "litert")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

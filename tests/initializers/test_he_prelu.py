@@ -3,9 +3,9 @@ import math
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from kzoo.initializers import HePReLU
+from kzoo.testing.subjects import numpy
 
 DEPTH, WIDTH, BATCH = 30, 512, 128
 
@@ -16,7 +16,7 @@ def variance_ratio(slope, corrected, seed):
     x, variances = rng.standard_normal((BATCH, WIDTH)).astype("float32"), []
     for layer in range(DEPTH):
         initializer = HePReLU(slope if corrected else 0.0, seed=1000 * seed + layer)
-        y = x @ ops.convert_to_numpy(initializer((WIDTH, WIDTH)))
+        y = x @ numpy(initializer((WIDTH, WIDTH)))
         variances.append(y.var())
         x = np.where(y > 0, y, slope * y)
     return variances[-1] / variances[0]
@@ -43,14 +43,14 @@ def test_the_correction_is_what_theory_says():
 
 @pytest.mark.parametrize(("mode", "fan"), [("fan_in", 9 * 32), ("fan_out", 9 * 64)])
 def test_variance_of_a_convolution_kernel(mode, fan):
-    kernel = ops.convert_to_numpy(HePReLU(0.5, mode, seed=3)((3, 3, 32, 64)))
+    kernel = numpy(HePReLU(0.5, mode, seed=3)((3, 3, 32, 64)))
     expected = 2 / (1.25 * fan)
     assert abs(kernel.var() / expected - 1) < 5 * math.sqrt(2 / kernel.size)
 
 
 def test_the_normal_is_not_truncated():
     # he_normal ends at 2.27 standard deviations, a normal of this size passes 4.
-    kernel = ops.convert_to_numpy(HePReLU(seed=4)((512, 512)))
+    kernel = numpy(HePReLU(seed=4)((512, 512)))
     assert np.abs(kernel).max() > 4 * kernel.std()
 
 

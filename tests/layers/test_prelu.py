@@ -4,12 +4,13 @@ import pytest
 from keras import ops
 
 from kzoo.layers import PReLU
+from kzoo.testing.subjects import numpy
 from tests.helpers import random_array, value_and_gradients
 
 
 def test_values_by_hand():
     y = PReLU()(np.array([[-4.0, 0.0, 2.0]], "float32"))
-    assert np.array_equal(ops.convert_to_numpy(y), [[-1.0, 0.0, 2.0]])
+    assert np.array_equal(numpy(y), [[-1.0, 0.0, 2.0]])
 
 
 def test_gradients_by_hand():
@@ -43,7 +44,7 @@ def test_slope_shape_and_start(arguments, input_shape, expected):
     layer.build(input_shape)
     (slope,) = layer.weights
     assert slope.shape == expected
-    assert np.all(ops.convert_to_numpy(slope) == 0.25)
+    assert np.all(numpy(slope) == 0.25)
 
 
 def test_each_channel_has_its_own_slope():
@@ -52,11 +53,11 @@ def test_each_channel_has_its_own_slope():
     layer.negative_slope.assign([[[0.0, 1.0, 2.0]]])
     x = random_array(2, 4, 5, 3)
     expected = np.maximum(x, 0) + np.array([0.0, 1.0, 2.0]) * np.minimum(x, 0)
-    assert np.allclose(layer(x), expected, atol=1e-6)
+    assert np.allclose(numpy(layer(x)), expected, atol=1e-6)
     first = PReLU(data_format="channels_first")
     first.build((None, 3, 4, 5))
     first.negative_slope.assign(np.reshape([0.0, 1.0, 2.0], (3, 1, 1)))
-    moved = ops.convert_to_numpy(first(x.transpose(0, 3, 1, 2)))
+    moved = numpy(first(x.transpose(0, 3, 1, 2)))
     assert np.allclose(moved.transpose(0, 2, 3, 1), expected, atol=1e-6)
 
 
@@ -67,12 +68,12 @@ def test_weight_decay_can_be_kept_off_the_slope(shared, make):
     optimizer = make(learning_rate=0.1, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["negative_slope"])
     kernel, _, slope = model.trainable_variables
-    before = ops.convert_to_numpy(kernel).copy()
+    before = numpy(kernel).copy()
     optimizer.apply(
         [ops.zeros_like(v.value) for v in model.trainable_variables], model.trainable_variables
     )
-    assert np.all(ops.convert_to_numpy(slope) == 0.25)
-    assert np.allclose(kernel, 0.95 * before)
+    assert np.all(numpy(slope) == 0.25)
+    assert np.allclose(numpy(kernel), 0.95 * before)
 
 
 def test_no_regulariser_reaches_the_slope():

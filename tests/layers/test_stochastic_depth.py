@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from kzoo.layers import StochasticDepth
+from kzoo.testing.subjects import numpy
 from tests.helpers import random_array, value_and_gradients
 
 SHORTCUT = random_array(5, 4, 3, 2)
@@ -16,7 +17,7 @@ def factors(layer, draws):
     """What multiplies the residual branch in each of some training calls."""
     shortcut = np.zeros((3, 2), "float32")
     residual = np.ones((3, 2), "float32")
-    calls = [ops.convert_to_numpy(layer([shortcut, residual], training=True)) for _ in range(draws)]
+    calls = [numpy(layer([shortcut, residual], training=True)) for _ in range(draws)]
     assert all(np.all(call == call.flat[0]) for call in calls)  # one draw for the batch
     return np.array([call.flat[0] for call in calls])
 
@@ -33,14 +34,14 @@ def test_draws_and_inference(scaling, kept, inference):
     drawn = factors(layer, 200)
     assert np.allclose(sorted(set(drawn)), [0.0, kept])
     assert abs(np.mean(drawn > 0) - 0.7) < 5 * math.sqrt(0.21 / 200)
-    y = ops.convert_to_numpy(layer([SHORTCUT, ONES], training=False))
+    y = numpy(layer([SHORTCUT, ONES], training=False))
     assert np.allclose(y - SHORTCUT, inference, atol=1e-6)
 
 
 def test_the_shortcut_is_never_scaled():
     layer = StochasticDepth(0.9, seed=1)
     for training in (False, True):
-        y = ops.convert_to_numpy(layer([SHORTCUT, 0 * ONES], training=training))
+        y = numpy(layer([SHORTCUT, 0 * ONES], training=training))
         assert np.array_equal(y, SHORTCUT)
 
 
