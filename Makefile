@@ -1,7 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PYTEST = TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest
+PYTEST = $(BIN)/python -m pytest
+# TensorFlow's notes about missing GPUs help nobody here.
+export TF_CPP_MIN_LOG_LEVEL = 3
 DEMO = applications/digits-densenetbc.soft-targets
 
 .PHONY: demo test test-slow test-backends test-without-tensorflow lint bench clean

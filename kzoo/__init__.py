@@ -2,11 +2,28 @@
 
 import importlib as _importlib
 
+from kzoo import (
+    applications,
+    callbacks,
+    costs,
+    data,
+    export,
+    initializers,
+    layers,
+    losses,
+    pretrained,
+    registry,
+    taps,
+    trainers,
+)
+
 __version__ = "0.1.0"
 
-_PUBLIC = (
+__all__ = [
+    "__version__",
     "applications",
     "callbacks",
+    "costs",
     "data",
     "export",
     "initializers",
@@ -18,14 +35,12 @@ _PUBLIC = (
     "taps",
     "testing",
     "trainers",
-)
-
-__all__ = ["__version__", *_PUBLIC]
+]
 
 
 def __getattr__(name):
-    """Import a sub-package when it is first asked for, so that `import kzoo` is free."""
-    if name in _PUBLIC:
+    """Import `recipes` and `testing`, which need more than Keras, when they are asked for."""
+    if name in ("recipes", "testing"):
         return _importlib.import_module(f"kzoo.{name}")
     raise AttributeError(f"module 'kzoo' has no attribute {name!r}")
 

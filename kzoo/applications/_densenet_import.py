@@ -12,12 +12,15 @@ _TOP = "logits"
 
 
 def is_keras_file(path):
-    """Whether this is an HDF5 file in the layout of the official weights."""
+    """Whether this is a readable HDF5 file in the layout of the official weights."""
     path = pathlib.Path(path)
-    if not path.is_file() or not h5py.is_hdf5(path):
+    if not path.is_file():
         return False
-    with h5py.File(path, "r") as file:
-        return "layer_names" in _root(file).attrs
+    try:
+        with h5py.File(path, "r") as file:
+            return "layer_names" in _root(file).attrs
+    except OSError:
+        return False
 
 
 def load_keras_file(model, path):

@@ -1,16 +1,14 @@
 """The application object, the consoles and how errors are shown."""
 
-import contextlib
 import functools
 import logging
-import os
-import sys
 from typing import Annotated
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import rich.console
 import typer
+
+# Its notes on retracing are about the way several models are trained in one process.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 app = typer.Typer(
     name="kzoo",
@@ -32,7 +30,6 @@ def one_line_errors(command):
     @functools.wraps(command)
     def wrapped(*args, **kwargs):
         try:
-            _import_keras_quietly()
             return command(*args, **kwargs)
         except (ValueError, OSError, ImportError) as error:
             errors.print(f"kzoo: {' '.join(str(error).split())}", markup=False)
@@ -42,17 +39,3 @@ def one_line_errors(command):
             raise typer.Exit(130) from None
 
     return wrapped
-
-
-def _import_keras_quietly():
-    """Import Keras without the notes that TensorFlow writes to the terminal meanwhile."""
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    if "keras" in sys.modules:
-        return
-    with open(os.devnull, "wb") as nowhere, contextlib.ExitStack() as stack:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        stack.callback(os.close, kept)
-        stack.callback(os.dup2, kept, 2)
-        os.dup2(nowhere.fileno(), 2)
-        import keras  # noqa: F401

@@ -54,7 +54,7 @@ def _fused_batch_normalize(x, gamma, beta, epsilon):
         x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
     )
     # The kernel returns the unbiased variance; Keras keeps the biased one.
-    count = tf.size(x, variance.dtype) / x.shape[-1]
+    count = tf.cast(tf.size(x) // x.shape[-1], variance.dtype)
     return y, mean, variance - variance / count
 
 

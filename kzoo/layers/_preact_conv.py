@@ -107,9 +107,10 @@ class PreactConv2D(keras.layers.Layer):
 
     def _recomputed(self, maps):
         """The training call; its body is a pure function, so that statistics move only once."""
-        # As tensors: TensorFlow counts the gradient of a variable among the arguments twice.
         weights = (self.norm.gamma, self.norm.beta, self.conv.kernel)
-        weights = [ops.convert_to_tensor(weight) for weight in weights]
+        # `cast` makes tensors of them: of a variable that is an argument, TensorFlow's
+        # recomputation counts the gradient twice. `convert_to_tensor` would return the variable.
+        weights = [ops.cast(weight, weight.dtype) for weight in weights]
         if self.normalized:
             return keras.remat(self._affine_body)(*weights, *maps)
         y, mean, variance = keras.remat(self._batch_body)(*weights, *maps)

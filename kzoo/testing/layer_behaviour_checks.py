@@ -76,7 +76,7 @@ def statistics_once(entry: Entry) -> None:
     ends = []
     for start in (0.0, 1.0):
         for variable in moving:
-            variable.assign(ops.full_like(variable, start))
+            variable.assign(np.full(variable.shape, start, "float32"))
         if keras.backend.backend() == "jax":  # its gradients drop the updates of variables
             layer(x, training=True)
         else:
@@ -185,10 +185,7 @@ def _train(layer: keras.Layer, x: Any) -> list:
 
     def value(*inputs):
         outputs = layer(keras.tree.pack_sequence_as(x, list(inputs)), training=True)
-        terms = [
-            ops.sum(ops.cast(o, "float32") * random_array(tuple(o.shape), 1))
-            for o in keras.tree.flatten(outputs)
-        ]
+        terms = [_projection(output) for output in keras.tree.flatten(outputs)]
         return sum(terms) + sum(ops.sum(loss) for loss in layer.losses)
 
     if not layer.built:
@@ -196,6 +193,11 @@ def _train(layer: keras.Layer, x: Any) -> list:
     inputs = keras.tree.flatten(x)
     _, by_weight, by_input = value_and_gradients(value, layer.trainable_weights, inputs)
     return [*by_weight, *by_input]
+
+
+def _projection(output: Any) -> Any:
+    direction = ops.convert_to_tensor(random_array(tuple(output.shape), 1))
+    return ops.sum(ops.cast(output, "float32") * direction)
 
 
 def _expect_finite_gradients(layer: keras.Layer, x: Any, what: str) -> None:

@@ -108,7 +108,7 @@ def statistics_once(entry: Entry) -> None:
             if v.name.startswith("moving_")
         ]
         for variable in moving:
-            variable.assign(ops.full_like(variable, start))
+            variable.assign(np.full(variable.shape, start, "float32"))
         case.fit()
         ends.append(values(moving))
     for variable, low, high in zip(moving, *ends, strict=True):

@@ -17,13 +17,13 @@ class Diagnosis(keras.callbacks.Callback):
             self.model.diagnose(logs or {})
 
 
-def with_diagnosis(callbacks):
+def with_diagnosis(callbacks, trainer):
     """The callbacks given to `fit`, in any of the forms it takes, and a `Diagnosis`."""
+    diagnosis = Diagnosis()
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(Diagnosis())
+        diagnosis.set_model(trainer)
+        others = [c for c in callbacks.callbacks if not isinstance(c, Diagnosis)]
+        callbacks.callbacks[:] = [*others, diagnosis]
         return callbacks
-    if callbacks is None:
-        return [Diagnosis()]
-    if isinstance(callbacks, keras.callbacks.Callback):
-        return [callbacks, Diagnosis()]
-    return [*callbacks, Diagnosis()]
+    given = [] if callbacks is None else keras.tree.flatten(callbacks)
+    return [*given, diagnosis]

@@ -93,7 +93,7 @@ class Distiller(Trainer):
     def __init__(self, student, teacher, losses, task_weight=1.0, **kwargs):
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
-        losses = [losses] if isinstance(losses, keras.layers.Layer) else list(losses)
+        losses = list(losses) if isinstance(losses, list | tuple) else [losses]
         check_arguments(student, teacher, losses, task_weight)
         self.student = student
         self.distillation_losses = losses

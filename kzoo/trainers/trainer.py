@@ -164,7 +164,7 @@ class Trainer(keras.Model):
     def fit(self, *args, **kwargs):
         """As in Keras."""
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
-        call["callbacks"] = with_diagnosis(call.get("callbacks"))
+        call["callbacks"] = with_diagnosis(call.get("callbacks"), self)
         call.pop("self")
         check_players(self)
         self._fitting = True

@@ -1,3 +1,4 @@
+import functools
 import os
 import pathlib
 import subprocess
@@ -84,19 +85,19 @@ def test_statistics_and_slots_equal_a_loop_with_a_tape():
     import tensorflow as tf
 
     x, y = images(12)
-    trainer = distiller([Hint("stage2", "stage2")], student=classifier("student"))
+    # Not Adam: it magnifies the rounding errors of the biases before a normalisation.
+    make = functools.partial(keras.optimizers.SGD, 0.1, momentum=0.9)
+    hint = Hint("stage2", "stage2")
+    trainer = distiller([hint], student=classifier("student"), optimizer=make())
     student, teacher = keras.models.clone_model(trainer.student), trainer.teacher
     student.set_weights(trainer.student.get_weights())
-    regressor = trainer.distillation_losses[0]
-    projector = keras.models.clone_model(
-        keras.Sequential([keras.Input((4, 4, 4)), keras.layers.Conv2D(8, 1)])
-    )
-    projector.set_weights(regressor.get_weights())
+    projector = keras.Sequential([keras.Input((4, 4, 4)), keras.layers.Conv2D(8, 1)])
+    projector.set_weights(hint.get_weights())
     trainer.fit(x, y, batch_size=4, shuffle=False, verbose=0)
 
     both = keras.Model(student.input, [student.get_layer("stage2").output, student.output])
     shown = keras.Model(teacher.input, teacher.get_layer("stage2").output)
-    optimizer = keras.optimizers.Adam()
+    optimizer = make()
     variables = student.trainable_variables + projector.trainable_variables
     for start in (0, 4, 8):
         with tf.GradientTape() as tape:
@@ -149,10 +150,17 @@ def test_class_weights_are_sample_weights():
     x, y = images(8)
     weights = {0: 0.5, 1: 0.0, 2: 2.0}
     options = {"batch_size": 4, "shuffle": False, "verbose": 0}
-    first, second = distiller(), distiller()
-    first.fit(x, y, class_weight=weights, **options)
-    second.fit(x, y, sample_weight=np.array([weights[c] for c in y]), **options)
-    assert equal(values(first.trainable_variables), values(second.trainable_variables))
+    found = []
+    for given in (
+        {"class_weight": weights},
+        {"sample_weight": np.array([weights[c] for c in y])},
+        {"sample_weight": np.ones(8)},
+    ):
+        trainer = distiller()
+        trainer.fit(x, y, **given, **options)
+        found.append(values(trainer.trainable_variables))
+    assert equal(found[0], found[1])
+    assert not equal(found[0], found[2])
 
 
 def test_a_student_with_two_outputs():
@@ -229,8 +237,11 @@ def test_config_round_trip(tmp_path):
     trainer.fit(*images(4), verbose=0)
     trainer.save(tmp_path / "trainer.keras")
     loaded = keras.saving.load_model(tmp_path / "trainer.keras")
-    assert loaded.get_config() == trainer.get_config()
-    assert equal(values(loaded.teacher.variables), values(trainer.teacher.variables))
+    assert [loss.get_config() for loss in loaded.distillation_losses] == [
+        loss.get_config() for loss in trainer.distillation_losses
+    ]
+    assert loaded.task_weight.get_config() == decay.get_config()
+    assert equal(values(loaded.teacher.weights), values(trainer.teacher.weights))
 
 
 def test_subclassed_models_are_built_first():
@@ -264,7 +275,7 @@ def test_bad_arguments():
     assert "agreement" not in logs.fit(*images(4), verbose=0).history
     with pytest.raises(ValueError, match="share 10 trainable variables, the first is"):
         Distiller(student, student, SoftTargets())
-    with pytest.raises(ValueError, match="must be a kzoo.losses.DistillationLoss"):
+    with pytest.raises(ValueError, match=r"must be a kzoo\.losses\.DistillationLoss"):
         Distiller(student, teacher, keras.losses.KLDivergence)
     with pytest.raises(ValueError, match=r"list of them. Received: \[\]"):
         Distiller(student, teacher, [])
