@@ -26,8 +26,9 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     restored and continued ends with the same weights, bit for bit, as one that was
     never interrupted, provided that
 
-    - the data of an epoch depend on the epoch and a seed alone (`kzoo.data` pipelines take
-      `first_epoch`; `fit(shuffle=True)` on arrays does not qualify),
+    - the data of an epoch depend on the epoch and a seed alone: the pipelines of `kzoo.data`
+      take `first_epoch`; give `fit` `shuffle=False`, because it would shuffle arrays and the
+      batches of a `PyDataset` by a state of its own,
     - the computation itself repeats bit for bit (it does on CPU), and
     - no other callback keeps state of its own (`EarlyStopping` does).
 
@@ -72,7 +73,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self.folder = pathlib.Path(folder)
         self.every = every
         self.history = {}
-        self._done = self._written = 0
+        self._done = self._tried = self._written = 0
         self._broken = False
 
     def restore(self, model):
@@ -95,7 +96,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             variable.assign(arrays[str(i)])
         _generators.write({n: a for n, a in arrays.items() if n.startswith("generator_")})
         self.history = manifest["history"]
-        self._done = self._written = manifest["epoch"]
+        self._done = self._tried = self._written = manifest["epoch"]
         return manifest["epoch"]
 
     def on_epoch_end(self, epoch, logs=None):
@@ -113,11 +114,12 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Write the last epoch, if `every` left it out."""
-        if self._done > self._written and not self._broken:
+        if self._done > self._tried and not self._broken:
             self.write()
 
     def write(self):
         """Write the state now; return whether it was written."""
+        self._tried = self._done
         variables = _variables(self.model)
         arrays = {str(i): _array(v) for i, v in enumerate(variables)}
         bad = [v.path for v, a in zip(variables, arrays.values(), strict=True) if not _finite(a)]

@@ -8,12 +8,12 @@ import rich.progress
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over the updates of one phase, with the latest metrics beside it."""
+    """A bar over the updates of one phase; in a log file, a line per epoch."""
 
     def __init__(self, console: rich.console.Console, title: str, steps: int, epochs: int, first=0):
         """Prepare the bar; it is drawn when training begins."""
         super().__init__()
-        self.total, self.steps, self.first, self.epochs = steps * epochs, steps, first, epochs
+        self.title, self.steps, self.epochs = title, steps, epochs
         self.bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description:<28}"),
             rich.progress.BarColumn(),
@@ -21,8 +21,9 @@ class Progress(keras.callbacks.Callback):
             rich.progress.TimeElapsedColumn(),
             rich.progress.TimeRemainingColumn(),
             console=console,
+            disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task(title, total=self.total, completed=first * steps, note="")
+        self.task = self.bar.add_task(title, total=steps * epochs, completed=first * steps, note="")
 
     def on_train_begin(self, logs=None):
         """Draw the bar."""
@@ -41,6 +42,8 @@ class Progress(keras.callbacks.Callback):
             note += f"  accuracy {float(accuracy):.3f}"
         done = (epoch + 1) * self.steps
         self.bar.update(self.task, completed=done, note=note)
+        if not self.bar.console.is_terminal:
+            self.bar.console.print(f"{self.title}  {note}")
 
     def on_train_end(self, logs=None):
         """Leave the last state of the bar on the screen."""

@@ -70,6 +70,7 @@ def train(folder, trainer, callbacks=(), epochs=EPOCHS):
             initial_epoch=epoch,
             epochs=epoch + 1,
             callbacks=[checkpoint, *callbacks],
+            shuffle=False,
             verbose=0,
         )
     return checkpoint

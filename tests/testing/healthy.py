@@ -147,7 +147,7 @@ class FanNormal(keras.initializers.Initializer):
         self.seed = seed if seed is not None else int(np.random.default_rng().integers(1 << 31))
 
     def __call__(self, shape, dtype=None):
-        deviation = self.variance(shape) ** 0.5
+        deviation = float(self.variance(shape)) ** 0.5
         return keras.random.normal(shape, 0.0, deviation, dtype=dtype, seed=self.seed)
 
     def variance(self, shape):
