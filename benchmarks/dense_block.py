@@ -10,6 +10,7 @@ size of a subprocess that trains one form, less that of one that only imports an
 import argparse
 import json
 import os
+import pathlib
 import platform
 import resource
 import subprocess
@@ -125,8 +126,16 @@ def measure_memory(name, form, batch):
         model = build({**NETWORKS, **QUICK}[name], form)
         for _ in range(3):
             model.train_on_batch(x, y)
-    unit = 1024**2 if sys.platform == "darwin" else 1024
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    print(_peak_resident_mb())
+
+
+def _peak_resident_mb():
+    # Linux hands the parent's `ru_maxrss` down to a subprocess; VmHWM is the process's own.
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # bytes on macOS
 
 
 def measure(name, network, forms, batch, repetitions):

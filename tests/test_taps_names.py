@@ -75,6 +75,22 @@ def test_sequential_stages_are_read_before_each_pooling():
     assert_same(found, layer_outputs(model, ["one", "two_relu"], inputs))
 
 
+def test_flattening_is_no_pooling():
+    head = [layers.Flatten(), layers.Dense(5, activation="relu"), layers.Dense(3)]
+    assert taps.available(plain_net(head))["pooled"] == (None, 5)
+
+
+def test_dropout_at_the_end_of_a_stage_is_part_of_it():
+    dropout = layers.Dropout(0.5, name="drop")
+    stage = [layers.Conv2D(4, 3), layers.ReLU(name="act"), dropout, layers.MaxPooling2D()]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *stage])
+    extractor = taps.extractor(model, ["stage1", "drop", "act"])
+    found = extractor(random_array(2, 8, 8, 1), training=True)
+    stage1, drop, act = (ops.convert_to_numpy(found[name]) for name in ("stage1", "drop", "act"))
+    np.testing.assert_array_equal(stage1, drop)
+    assert not np.array_equal(drop, act)
+
+
 def test_strided_convolution_and_pooling_are_the_stem():
     def net(second):
         return keras.Sequential(

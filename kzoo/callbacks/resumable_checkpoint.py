@@ -75,6 +75,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self.history = {}
         self._done = self._tried = self._written = 0
         self._broken = False
+        self._noise = {}
 
     def restore(self, model):
         """Bring back the state of the last epoch that was written.
@@ -94,10 +95,15 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         _check_fits(self.folder, manifest["variables"], variables)
         for i, variable in enumerate(variables):
             variable.assign(arrays[str(i)])
-        _generators.write({n: a for n, a in arrays.items() if n.startswith("generator_")})
+        self._noise = {n: a for n, a in arrays.items() if n.startswith("generator_")}
         self.history = manifest["history"]
         self._done = self._tried = self._written = manifest["epoch"]
         return manifest["epoch"]
+
+    def on_train_begin(self, logs=None):
+        """Bring back torch's generators: building the model has drawn from them by now."""
+        _generators.write(self._noise)
+        self._noise = {}
 
     def on_epoch_end(self, epoch, logs=None):
         """Write, where it is time."""

@@ -140,7 +140,7 @@ def test_the_small_recorded_architecture_trains():
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
     labels = np.arange(16) % 10
     x = random_array(16, 28, 28, 1)
-    losses = model.fit(x, labels, batch_size=16, epochs=10, verbose=0).history["loss"]
+    losses = model.fit(x, labels, batch_size=16, epochs=20, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
 
 

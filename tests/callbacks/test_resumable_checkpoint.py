@@ -72,7 +72,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
 
 @pytest.mark.parametrize("make", [plain, rivals])
 def test_restored_goes_on_bit_for_bit(tmp_path, make):
-    whole, part = make(), make()
+    whole = make()
     fit(whole, ResumableCheckpoint(tmp_path / "whole"), 4)
     part = make()
     first = ResumableCheckpoint(tmp_path / "part")
@@ -84,11 +84,7 @@ def test_restored_goes_on_bit_for_bit(tmp_path, make):
     assert second.restore(again) == 2
     assert equal(state(again), state(part))
     fit(again, second, 4, first=2)
-    if make is plain and keras.backend.backend() == "torch":
-        # Both started with the generator of torch where the other had left it.
-        assert second.history.keys() == first.history.keys()
-    else:
-        assert equal(state(again), state(whole))
+    assert equal(state(again), state(whole))
     assert len(second.history["loss"]) == 4
 
 
