@@ -82,12 +82,11 @@ def imagenet(*, blocks, growth_rate, block, input, top, name):
 def _stages(x, blocks, reduction, block):
     """Blocks with transitions between them, then the last normalisation and ReLU."""
     norm = {key: block[key] for key in ("momentum", "epsilon")}
+    shared = {**norm, **{key: block[key] for key in ("dropout_rate", "memory_efficient")}}
     for stage, layers in enumerate(blocks, 1):
         x = DenseBlock(layers, **block, name=f"stage{stage}")(x)
         if stage < len(blocks):
-            x = DenseTransition(
-                reduction, block["dropout_rate"], **norm, name=f"transition{stage}"
-            )(x)
+            x = DenseTransition(reduction, **shared, name=f"transition{stage}")(x)
     x = keras.layers.BatchNormalization(**norm, name="final_norm")(x)
     return keras.layers.Activation("relu", name="final_relu")(x)
 

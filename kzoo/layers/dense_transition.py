@@ -34,6 +34,8 @@ class DenseTransition(keras.layers.Layer):
     Args:
         reduction: share of the maps that is kept, in (0, 1]; 1 is no compression.
         dropout_rate: rate of dropout after the convolution, in [0, 1).
+        memory_efficient: in training, recompute normalisation and ReLU in the backward
+            pass instead of keeping them.
         momentum: momentum of the moving statistics.
         epsilon: added to the variance.
         seed: seed of the dropout noise.
@@ -70,6 +72,7 @@ class DenseTransition(keras.layers.Layer):
         self,
         reduction=0.5,
         dropout_rate=0.0,
+        memory_efficient=False,
         momentum=0.9,
         epsilon=1e-5,
         seed=None,
@@ -81,6 +84,7 @@ class DenseTransition(keras.layers.Layer):
         _arguments.fraction(dropout_rate, "dropout_rate")
         self.reduction = reduction
         self.dropout_rate = dropout_rate
+        self.memory_efficient = memory_efficient
         self.momentum = momentum
         self.epsilon = epsilon
         self.seed = seed
@@ -94,6 +98,7 @@ class DenseTransition(keras.layers.Layer):
             filters,
             1,
             pool=self.dropout_rate == 0,
+            memory_efficient=self.memory_efficient,
             momentum=self.momentum,
             epsilon=self.epsilon,
             dtype=self.dtype_policy,
@@ -133,6 +138,7 @@ class DenseTransition(keras.layers.Layer):
             **super().get_config(),
             "reduction": self.reduction,
             "dropout_rate": self.dropout_rate,
+            "memory_efficient": self.memory_efficient,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "seed": self.seed,

@@ -102,7 +102,7 @@ def resolve(
         **facts: declared properties of a user's own object.
 
     Raises:
-        ValueError: where there is no such thing.
+        ValueError: where there is no such thing, or where your own lacks an input shape.
     """
     if ":" not in name:
         return registry.get(kind, name)
@@ -114,6 +114,8 @@ def resolve(
             f"{name!r} cannot be imported ({error}). Give it as 'package.module:Name', with "
             "the folder of the package on the Python path."
         ) from error
+    if input_shape is None and kind in ("layer", "initializer", "loss", "application"):
+        raise ValueError(f"Give an input shape for {name!r}, for example (2, 8, 8, 4) for a layer.")
     return _unregistered(kind, target, args, input_shape, facts)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from kzoo.registry import Entry
-from kzoo.testing.battery import Skip, check, expect
+from kzoo.testing.battery import Skip, check, expect, is_ours
 from kzoo.testing.gradients import value_and_gradients
 from kzoo.testing.subjects import (
     arguments,
@@ -45,6 +45,8 @@ def inference(entry: Entry) -> None:
 @check("layer")
 def training_mode(entry: Entry) -> None:
     """`training=True` differs from inference as declared: not, by noise, or by statistics."""
+    if "training" not in entry.facts and not is_ours(entry):
+        raise Skip("declare training='same', 'noise' or 'statistics'")
     mode = entry.facts.get("training", "same")
     expect(mode in ("same", "noise", "statistics"), f"Unknown fact training={mode!r}.")
     layer, x = make(entry), layer_input(entry)

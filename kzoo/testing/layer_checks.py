@@ -85,9 +85,10 @@ def explicit_names(entry: Entry) -> None:
 @check("layer")
 def other_sizes(entry: Entry) -> None:
     """One instance takes maps of other sizes, H != W, odd or unknown beforehand."""
-    if entry.facts.get("rank", 4) != 4 or not entry.facts.get("sizes", True):
-        raise Skip("spatial sizes do not apply")
     x = layer_input(entry)
+    maps = all(a.ndim == 4 for a in keras.tree.flatten(x))
+    if not maps or entry.facts.get("rank", 4) != 4 or not entry.facts.get("sizes", True):
+        raise Skip("spatial sizes do not apply")
     layer = make(entry)
     inputs = mapped(lambda a: keras.Input((None, None, a.shape[-1])), x)
     model = keras.Model(inputs, make(entry)(inputs))

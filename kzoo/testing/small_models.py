@@ -104,7 +104,6 @@ def subject(
     eager: bool = True,
     regularizer: float = 0.0,
     shake_teacher: float = 0.0,
-    learning_rate: float = 0.05,
 ) -> Subject:
     """A trainer of the entry on small models, compiled; the same each time.
 
@@ -112,8 +111,7 @@ def subject(
         entry: a trainer.
         eager: whether steps run eagerly.
         regularizer: L2 factor of the convolutions.
-        shake_teacher: what is added to the weights of the teachers.
-        learning_rate: of the optimiser.
+        shake_teacher: size of what is added to the weights of the teachers.
     """
     expect("build" in entry.tiny, "A trainer is registered with tiny={'build': function of small}.")
     keras.utils.set_random_seed(0)
@@ -130,7 +128,7 @@ def subject(
 
     trainer = entry.tiny["build"](small)
     trainer.compile(
-        optimizer=_optimizer(entry, learning_rate),
+        optimizer=_optimizer(entry),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         run_eagerly=eager,
@@ -142,9 +140,9 @@ def subject(
     return Subject(trainer, frozen, trained, flags)
 
 
-def _optimizer(entry: Entry, learning_rate: float) -> keras.optimizers.Optimizer:
+def _optimizer(entry: Entry) -> keras.optimizers.Optimizer:
     from kzoo.trainers import PlayerOptimizers
 
     players = entry.facts.get("players", ("model",))
-    made = {name: keras.optimizers.SGD(learning_rate, momentum=0.9) for name in players}
+    made = {name: keras.optimizers.SGD(0.05, momentum=0.9) for name in players}
     return PlayerOptimizers(made) if len(players) > 1 else made[players[0]]

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from kzoo.layers import DenseTransition
-from tests.helpers import random_array
+from tests.helpers import random_array, value_and_gradients
 
 EXACT = "float64" if keras.backend.backend() == "tensorflow" else "float32"
 TOLERANCE = 1e-5 if EXACT == "float32" else 1e-13
@@ -41,6 +41,27 @@ def test_equals_an_independent_reference():
     y = y.reshape(2, 2, 2, 3, 2, 2).mean((2, 4))
     found = ops.convert_to_numpy(layer(x, training=True))
     np.testing.assert_allclose(found, y, atol=100 * TOLERANCE)
+
+
+@pytest.mark.parametrize("dropout_rate", [0.0, 0.25])
+def test_recomputation_changes_nothing(dropout_rate):
+    x = random_array(2, 4, 6, 4, dtype=EXACT)
+    target = ops.convert_to_tensor(random_array(2, 2, 3, 2, seed=2, dtype=EXACT))
+    results = []
+    for memory_efficient in (False, True):
+        layer = transition(x, dropout_rate=dropout_rate, seed=3, memory_efficient=memory_efficient)
+
+        def loss(inputs, layer=layer):
+            return ops.mean(ops.square(layer(inputs, training=True) - target))
+
+        value, by_weight, by_input = value_and_gradients(loss, layer.trainable_weights, [x])
+        if keras.backend.backend() == "jax":
+            layer(x, training=True)  # gradients on JAX drop the updates of variables
+        moved = [w for w in layer.non_trainable_weights if w.name.startswith("moving_")]
+        moved = [ops.convert_to_numpy(weight) for weight in moved]
+        results.append([np.asarray(value), *by_weight, *by_input, *moved])
+    for found, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=10 * TOLERANCE)
 
 
 def test_dropout_comes_before_pooling():

@@ -102,6 +102,22 @@ def test_resolve_finds_a_path_and_refuses_a_wrong_one():
         testing.resolve("layer", "tests.testing.healthy:Nois")
 
 
+def test_resolve_asks_for_the_shape():
+    with pytest.raises(ValueError, match="Give an input shape"):
+        testing.resolve("layer", "tests.testing.healthy:Noise")
+
+
+def test_what_is_not_declared_of_your_own_is_not_checked():
+    report = testing.check_layer(ConvNorm, args={"filters": 2})
+    assert report.passed, str(report)
+    assert [r.status for r in report if r.check == "training_mode"] == ["skipped"]
+
+
+def test_vectors_have_no_other_sizes():
+    report = testing.check_layer(Noise, input_shape=(4, 5), training="noise")
+    assert report.passed, str(report)
+
+
 def test_resolve_gives_a_loss_the_shape_on_both_sides():
     entry = testing.resolve("loss", "tests.testing.healthy:SoftKl", {}, (4, 5), per_sample=True)
     assert testing.run(entry).passed
