@@ -10,13 +10,13 @@ from keras import ops
 
 from kzoo.trainers._diagnosis import with_diagnosis
 from kzoo.trainers._discovery import discover_names
+from kzoo.trainers._state import State
 from kzoo.trainers._terms import batch_size, reduce_term, regularization
-from kzoo.trainers._trackers import Trackers
-from kzoo.trainers.player_optimizers import check_players, players_of
+from kzoo.trainers.player_optimizers import check_players
 from kzoo.trainers.update import Update
 
 
-class Trainer(keras.Model):
+class Trainer(State):
     """Base class of the training methods: a method says what it minimises, this does the rest.
 
     Subclass it to write a method of your own. With one optimiser, implement
@@ -71,9 +71,7 @@ class Trainer(keras.Model):
     """
 
     def __init__(self, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self._trackers = Trackers()
-        self._hidden = _Hidden()
+        super().__init__(**kwargs)
         self._fitting = False
 
     # What a method says.
@@ -117,10 +115,6 @@ class Trainer(keras.Model):
             return None
         return self._compile_loss(y, y_pred, sample_weight) * float(_backend().replicas())
 
-    def freeze(self, model):
-        """Register a model that only runs; its variables stay those of the caller."""
-        self._hidden.models.append(model)
-
     def call_frozen(self, model, x):
         """Outputs of a frozen model: inference mode, no gradient."""
         with _backend().no_gradients():
@@ -133,32 +127,6 @@ class Trainer(keras.Model):
         self._trackers.update(name, value, batch_size(x), _backend().create)
 
     # What Keras sees.
-
-    @property
-    def optimizer(self):
-        """The optimiser given to `compile`."""
-        if "compiled_with" not in self._hidden.__dict__:
-            raise AttributeError(f"{type(self).__name__} has no optimizer before compile().")
-        return self._hidden.compiled_with
-
-    @optimizer.setter
-    def optimizer(self, optimizer):
-        self._hidden.compiled_with = optimizer
-        self._trackers = Trackers()  # other losses have other terms
-        if (players := players_of(optimizer)) is not None:
-            players.assign_groups(lambda: {u.name: u.variables for u in self.updates()})
-
-    @property
-    def metrics(self):
-        """Keras' metrics and the means of terms and logged values."""
-        return [*super().metrics, *self._trackers.metrics]
-
-    @property
-    def non_trainable_variables(self):
-        """Those of Keras and those of the frozen models, which the JAX state must carry."""
-        own = super().non_trainable_variables
-        seen = {id(v) for v in (*own, *self.trainable_variables)}
-        return own + [v for v in self._hidden.variables() if id(v) not in seen]
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
@@ -199,20 +167,6 @@ class Trainer(keras.Model):
         if self._compile_loss is None and not self.losses:
             return ops.zeros(())
         return super().compute_loss(x, y, y_pred, sample_weight, training)
-
-    def save_own_variables(self, store):
-        """Also save the state of all seed generators, which Keras leaves out."""
-        super().save_own_variables(store)
-        for i, seed in enumerate(seeds_of(self)):
-            store[f"seed_{i}"] = seed
-
-    def load_own_variables(self, store):
-        """The inverse of `save_own_variables`."""
-        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
-        seeds = {name: saved.pop(name) for name in list(saved) if name.startswith("seed_")}
-        super().load_own_variables(saved)
-        for i, seed in enumerate(seeds_of(self)):
-            seed.assign(seeds[f"seed_{i}"])
 
     # What the backends' loops call.
 
@@ -270,21 +224,5 @@ class Trainer(keras.Model):
             discover_names(self, data_batch)
 
 
-class _Hidden:
-    """What Keras must not track: frozen models and the optimiser."""
-
-    def __init__(self):
-        self.models = []
-
-    def variables(self):
-        return [v for model in self.models for v in model.variables]
-
-
 def _backend():
     return importlib.import_module(f"kzoo.trainers._{keras.backend.backend()}")
-
-
-def seeds_of(model):
-    """State of the seed generators of all layers: the variables that are no weights."""
-    weights = {id(v) for v in model.weights}
-    return [v for v in model.variables if id(v) not in weights]

@@ -35,7 +35,10 @@ def classifier(name, filters=2, dropout=0.0, statistics=True, regularizer=None, 
 
 
 def distiller(losses=None, seed=0, compiled=True, student=None, teacher=None, **options):
-    """A distiller that is the same each time; `options` go to `compile`."""
+    """A distiller that is the same each time; `options` go to `compile`.
+
+    Under TensorFlow it runs eagerly unless told otherwise: tracing costs more than a few steps.
+    """
     keras.utils.set_random_seed(seed)
     student = student or classifier("student", dropout=0.2)
     teacher = teacher or classifier("teacher", filters=4, dropout=0.2)
@@ -43,7 +46,9 @@ def distiller(losses=None, seed=0, compiled=True, student=None, teacher=None, **
     weight = options.pop("task_weight", 1.0)
     trainer = Distiller(student, teacher, losses, task_weight=weight)
     if compiled:
-        options = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"} | options
+        eager = keras.backend.backend() == "tensorflow"
+        usual = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}
+        options = {**usual, "run_eagerly": eager, **options}
         trainer.compile(**options)
     return trainer
 

@@ -88,7 +88,7 @@ def test_statistics_and_slots_equal_a_loop_with_a_tape():
     # Not Adam: it magnifies the rounding errors of the biases before a normalisation.
     make = functools.partial(keras.optimizers.SGD, 0.1, momentum=0.9)
     hint = Hint("stage2", "stage2")
-    trainer = distiller([hint], student=classifier("student"), optimizer=make())
+    trainer = distiller([hint], student=classifier("student"), optimizer=make(), run_eagerly=False)
     student, teacher = keras.models.clone_model(trainer.student), trainer.teacher
     student.set_weights(trainer.student.get_weights())
     projector = keras.Sequential([keras.Input((4, 4, 4)), keras.layers.Conv2D(8, 1)])
@@ -114,7 +114,8 @@ def test_weights_of_terms_follow_their_schedules():
     x, y = images(8)
     halves = keras.optimizers.schedules.PiecewiseConstantDecay([0], [2.0, 0.5])
     losses = [SoftTargets(weight=halves), SoftTargets(weight=1.0, name="plain")]
-    trainer = distiller(losses, optimizer=keras.optimizers.SGD(0.0), task_weight=halves)
+    sgd = keras.optimizers.SGD(0.0)
+    trainer = distiller(losses, optimizer=sgd, task_weight=halves, run_eagerly=False)
     trainer.student.get_layer("dropout").rate = 0.0
     # Batches of the same samples: the unweighted terms are the same in both.
     x, y = np.concatenate([x, x]), np.concatenate([y, y])
@@ -318,7 +319,7 @@ def make():
     keras.utils.set_random_seed(0)
     parts = [classifier(n, statistics=False, regularizer="l2") for n in ("student", "teacher")]
     return distiller([SoftTargets(), Hint("stage2", "stage2")], student=parts[0],
-                     teacher=parts[1], optimizer=keras.optimizers.SGD(0.1))
+                     teacher=parts[1], optimizer=keras.optimizers.SGD(0.1), run_eagerly=False)
 
 line = np.linspace(-1, 1, 8).reshape(8, 1)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -271,7 +271,8 @@ def test_steps_per_execution_and_jit():
         keras.utils.set_random_seed(0)
         # Without dropout: XLA draws other noise. With SGD: Adam magnifies rounding errors.
         models = {name: classifier(name) for name in ("student", "teacher")}
-        trainer = distiller(**models, optimizer=keras.optimizers.SGD(0.1), **options)
+        sgd = keras.optimizers.SGD(0.1)
+        trainer = distiller(**models, optimizer=sgd, run_eagerly=False, **options)
         trainer.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
         found.append(values(trainer.trainable_variables))
     for other in found[1:]:
