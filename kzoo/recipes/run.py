@@ -69,7 +69,7 @@ def train(
         "published": _published(recipe, rows[phases[-1].name]),
         "rows": rows,
         "exported_seed": best,
-        "exports": _export(recipe, dataset, phases[-1], best, out, console),
+        "exports": _export(recipe, dataset, best, out, console),
         "environment": _environment(),
     }
     report.write_history(out, [phase.name for phase in phases], recipe.train.seeds)
@@ -170,9 +170,8 @@ def _published(recipe, row):
     }
 
 
-def _export(recipe, dataset, phase, seed, out, console):
-    model = phase.classifier()
-    model.load_weights(files.phase_folder(out, seed, phase.name) / files.WEIGHTS)
+def _export(recipe, dataset, seed, out, console):
+    model = classifier(recipe, out, dataset.spec, seed)
     images = dataset.arrays("test")[0][:_PROBE_IMAGES]
     reports = {}
     for name in recipe.export.formats:
