@@ -4,13 +4,15 @@ import hashlib
 import json
 import math
 import pathlib
+import secrets
 import sys
 
 import keras
 import numpy as np
 
-from kzoo.callbacks import _files, _generators
+from kzoo.callbacks import _generators
 from kzoo.registry import register
+from kzoo.whole_file import whole_file
 
 _MANIFEST = "checkpoint.json"
 
@@ -147,11 +149,11 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         return True
 
     def _write(self, arrays, description):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # The name holds the content's checksum: a new state never overwrites an old one.
-        name, digest = _files.write(
-            self.folder, "state-{digest}.npz", lambda file: np.savez(file, **arrays)
-        )
+        # A name of its own: a new state never overwrites the one that the manifest names.
+        name = f"state-{self._done}-{secrets.token_hex(4)}.npz"
+        with whole_file(self.folder / name) as unfinished:
+            np.savez(unfinished, **arrays)
+            digest = _sha256(unfinished)
         manifest = {
             "epoch": self._done,
             "file": name,
@@ -161,8 +163,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             "history": self.history,
             "variables": description,
         }
-        text = json.dumps(manifest, indent=1).encode()
-        _files.write(self.folder, _MANIFEST, lambda file: file.write(text))
+        with whole_file(self.folder / _MANIFEST) as unfinished:
+            unfinished.write_text(json.dumps(manifest, indent=1))
         for other in self.folder.glob("state-*.npz"):
             if other.name != name:
                 other.unlink()
@@ -178,7 +180,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         path = self.folder / manifest["file"]
         if not path.exists():
             raise ValueError(_damaged(path, "it is missing"))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = _sha256(path)
         if digest != manifest["sha256"]:
             raise ValueError(
                 _damaged(path, f"its sha256 is {digest[:8]}, expected {manifest['sha256'][:8]}")
@@ -233,6 +235,11 @@ def _check_fits(folder, saved, variables):
                 f"dtype {dtype}, {variable.path} has {list(variable.shape)} and {variable.dtype}. "
                 "Build the model as in the run that wrote it, or use another folder."
             )
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(path, reason):

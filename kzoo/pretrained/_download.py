@@ -6,11 +6,12 @@ import http.client
 import os
 import pathlib
 import queue
-import tempfile
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+
+from kzoo.whole_file import whole_file
 
 _CHUNK = 1 << 20
 
@@ -54,21 +55,18 @@ def download(
         _check(target, target, sha256, md5, "Delete it and run this again.")
         return target
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{name}.")
+        with whole_file(target) as unfinished:
+            with open(unfinished, "wb") as stream:
+                for chunk in _chunks(url, timeout, target):
+                    stream.write(chunk)
+            _check(unfinished, url, sha256, md5, f"Try again, or put the right file at {target}.")
+    except ConnectionError:
+        raise
     except OSError as error:
         raise OSError(
             f"Cannot write into the cache {target.parent} ({error.strerror}). Name a folder that "
-            "can be written with the environment variable KERAS_HOME."
+            "can be written, and has room, with the environment variable KERAS_HOME."
         ) from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            for chunk in _chunks(url, timeout, target):
-                stream.write(chunk)
-        _check(temporary, url, sha256, md5, f"Try again, or put the right file at {target}.")
-        os.replace(temporary, target)
-    finally:
-        pathlib.Path(temporary).unlink(missing_ok=True)
     return target
 
 

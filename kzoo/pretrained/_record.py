@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import pathlib
 import re
 import tempfile
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 
 from kzoo.pretrained import _load, _manifest
+from kzoo.whole_file import whole_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _MAX_IMAGES = 64
@@ -154,18 +154,8 @@ def _plain(value, argument):
 
 
 def _replace(file, content):
-    """Write a file beside its place and rename it; leave one with the same content alone."""
+    """Write a whole file; leave one with the same content alone."""
     if file.is_file() and file.read_bytes() == content:
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(file) as unfinished:
+        unfinished.write_bytes(content)

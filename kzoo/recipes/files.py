@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from kzoo.whole_file import whole_file
+
 RUN = "run.json"
 RESULTS = "results.json"
 HISTORY = "history.csv"
@@ -44,20 +46,15 @@ def writable_folder(path: str | pathlib.Path) -> pathlib.Path:
 
 
 def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
-    """Let `write` make a temporary file, then rename it: a kill leaves the old file or the new.
+    """Let `write` fill a file, whole or not at all.
 
     Raises:
         ValueError: in one line, where the disk is full or the folder not writable.
     """
-    temporary = path.with_name(f"unfinished-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as unfinished:
+            write(unfinished)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ValueError(
             f"Could not write {path}: {error.strerror or error}. Free some space or give another "
             "folder with --out, then run the same command again: it continues where it stopped."
@@ -66,7 +63,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> Non
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

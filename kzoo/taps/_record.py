@@ -15,7 +15,17 @@ import keras
 _MISSING = object()
 _lock = threading.Lock()
 _overlays: dict[tuple[int, str], list] = {}
-_thread = threading.local()
+
+
+class _Thread(threading.local):
+    """What belongs to one thread: who listens to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.listeners = []
+
+
+_thread = _Thread()
 
 
 class Recorder:
@@ -35,7 +45,7 @@ class Recorder:
 def recording(recorder, operations):
     """Report to `recorder` what this thread runs of `operations`."""
     overlaid = []
-    listeners = _listeners()
+    listeners = _thread.listeners
     listeners.append(recorder)
     try:
         for operation in operations:
@@ -47,12 +57,6 @@ def recording(recorder, operations):
         for operation, attribute in reversed(overlaid):
             _restore(operation, attribute)
         listeners.remove(recorder)
-
-
-def _listeners():
-    if not hasattr(_thread, "listeners"):
-        _thread.listeners = []
-    return _thread.listeners
 
 
 def _attributes(operation):
@@ -100,7 +104,7 @@ def _watched(operation, original, report):
 
 
 def _report_call(operation, original, args, kwargs):
-    listeners = list(_listeners())
+    listeners = list(_thread.listeners)
     for listener in listeners:
         listener.before(operation)
     outputs = original(*args, **kwargs)
@@ -111,7 +115,7 @@ def _report_call(operation, original, args, kwargs):
 
 def _report_activation(operation, original, args, kwargs):
     outputs = original(*args, **kwargs)
-    for listener in list(_listeners()):
+    for listener in list(_thread.listeners):
         listener.activated(operation, (args, kwargs), outputs)
     return outputs
 
