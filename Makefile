@@ -37,7 +37,7 @@ lint: $(VENV)/tested
 
 bench: $(VENV)/installed
 	mkdir -p benchmarks/results
-	for script in dense_block distiller; do \
+	for script in dense_block distiller pipeline; do \
 	  $(BIN)/python benchmarks/$$script.py --out benchmarks/results/$$script.json || exit 1; \
 	done
 
@@ -56,7 +56,7 @@ $(VENV)-backends/installed: setup.cfg pyproject.toml
 	$(VENV)-backends/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)-backends/bin/python -m pip install --quiet torch==2.13.0
 	$(VENV)-backends/bin/python -m pip install --quiet jax keras numpy scikit-learn pydantic \
-	  typer rich matplotlib pytest pytest-xdist
+	  typer rich matplotlib pillow pytest pytest-xdist
 	$(VENV)-backends/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

@@ -4,17 +4,47 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def code_of(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def run(page, code):
+    exec(compile(code, page.name, "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.tensorflow
 def test_the_ten_lines_of_the_readme_run_as_they_stand(tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (code,) = code_of(PAGES[0])
     monkeypatch.chdir(tmp_path)
-    exec(compile(code.replace("epochs=2", "epochs=1"), "README.md", "exec"), {})
+    run(PAGES[0], code.replace("epochs=2", "epochs=1"))
     assert (tmp_path / "student" / "saved_model.pb").exists()
 
 
-def test_relative_links_of_the_readme_lead_somewhere():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text())
-    assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
+@pytest.mark.tensorflow
+def test_the_code_of_the_page_on_export_writes_what_it_says(tmp_path, monkeypatch, capsys):
+    (code,) = code_of(ROOT / "docs" / "export.md")
+    monkeypatch.chdir(tmp_path)
+    run(ROOT / "docs" / "export.md", code)
+    assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+    assert (tmp_path / "small.tflite").stat().st_size > 0
+    assert capsys.readouterr().out.count("verified on") == 2
+
+
+def test_the_code_of_the_page_on_checks_passes(capsys):
+    (code,) = code_of(ROOT / "docs" / "checks.md")
+    run(ROOT / "docs" / "checks.md", code)
+    assert "passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_readme_leads_to_every_page():
+    text = PAGES[0].read_text()
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in text] == []

@@ -36,10 +36,15 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, 
 
     if step != "write":
         monkeypatch.setattr(os, step, fail)
-    with pytest.raises(type(error)), whole_file(path) as unfinished:
-        unfinished.write_text("half")
-        if step == "write":
-            fail()
+
+    def write():
+        with whole_file(path) as unfinished:
+            unfinished.write_text("half")
+            if step == "write":
+                fail()
+
+    with pytest.raises(type(error)):
+        write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -112,6 +112,9 @@ class Dataset:
     ) -> Sequence:
         """Batches for `fit` on any backend.
 
+        On TensorFlow and a CPU take `pipeline` for long training: Keras feeds a
+        `PyDataset` to TensorFlow in a way that makes its steps up to twice as slow.
+
         Args:
             split: `"train"`, `"validation"` or `"test"`.
             batch_size: images a batch; the last batch of an epoch may hold fewer.

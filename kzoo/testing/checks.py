@@ -5,6 +5,7 @@ report = kzoo.testing.check_layer(MyLayer, args={"filters": 4}, input_shape=(2, 
 print(report)
 """
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -89,6 +90,7 @@ def resolve(
     name: str,
     args: Mapping[str, Any] | None = None,
     input_shape: Sequence[int] | None = None,
+    build: str | None = None,
     **facts: Any,
 ) -> Entry:
     """The entry of a registered name, or one made for `"package.module:Name"`.
@@ -99,24 +101,44 @@ def resolve(
         args: constructor arguments; those of the entry by default.
         input_shape: shape of the input, as `tiny` of the kind has it; for a loss the
             shape of teacher and student.
+        build: for a trainer of your own the path `"package.module:function"` of what
+            builds one; see the table of facts in ARCHITECTURE.md.
         **facts: declared properties of a user's own object.
 
     Raises:
-        ValueError: where there is no such thing, or where your own lacks an input shape.
+        ValueError: where there is no such thing, where your own lacks an input shape or
+            a `build`, or where a registered name is given facts.
     """
     if ":" not in name:
+        if args or input_shape or build or facts:
+            raise ValueError(
+                f"{name!r} declares its own arguments, shapes and facts. Give them only for an "
+                "object of your own, named 'package.module:Name'."
+            )
         return registry.get(kind, name)
-    module, _, attribute = name.partition(":")
-    try:
-        target = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"{name!r} cannot be imported ({error}). Give it as 'package.module:Name', with "
-            "the folder of the package on the Python path."
-        ) from error
+    target = _imported(name)
     if input_shape is None and kind in ("layer", "initializer", "loss", "application"):
         raise ValueError(f"Give an input shape for {name!r}, for example (2, 8, 8, 4) for a layer.")
-    return _unregistered(kind, target, args, input_shape, facts)
+    if build is None and kind in ("trainer", "callback"):
+        raise ValueError(
+            f"Give the function that builds a {kind} like {name!r}: 'package.module:function'."
+        )
+    entry = _unregistered(kind, target, args, input_shape, facts)
+    if build is None:
+        return entry
+    return dataclasses.replace(entry, tiny={**entry.tiny, "build": _imported(build)})
+
+
+def _imported(path: str) -> Any:
+    """What `"package.module:Name"` names."""
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"{path!r} cannot be imported ({error}). Give it as 'package.module:Name', with "
+            "the folder of the package on the Python path."
+        ) from error
 
 
 def _unregistered(kind, target, args, input_shape, facts) -> Entry:

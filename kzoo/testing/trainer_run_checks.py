@@ -48,7 +48,7 @@ def terms_sum_to_loss(entry: Entry) -> None:
     """The logged terms sum to the logged loss, and none is empty."""
     case = subject(entry, regularizer=0.01)
     logs = {name: found[0] for name, found in case.fit().items()}
-    terms = {name: logs[name] for name in case.trainer._trackers.terms if name in logs}
+    terms = {name: logs[name] for name in case.trainer.term_names if name in logs}
     expect(terms, f"No term is logged; the logs are {list(logs)}.")
     total = sum(terms.values())
     expect(

@@ -43,6 +43,11 @@ class State(keras.Model):
         return [*super().metrics, *self._trackers.metrics]
 
     @property
+    def term_names(self):
+        """Names of the terms that the steps so far have summed to the loss."""
+        return self._trackers.terms
+
+    @property
     def non_trainable_variables(self):
         """Those of Keras and those of the frozen models, which the JAX state must carry."""
         own = super().non_trainable_variables

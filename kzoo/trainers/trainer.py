@@ -99,7 +99,7 @@ class Trainer(State):
             logs: the first epoch's logs.
             ignore: names of terms that may be zero.
         """
-        for name in self._trackers.terms:
+        for name in self.term_names:
             if name not in ignore and logs.get(name) == 0.0:
                 warnings.warn(
                     f"The term {name!r} was exactly 0 for a whole epoch, so it trains nothing. "

@@ -108,3 +108,36 @@ def test_a_file_can_be_evaluated_and_exported(kzoo, tmp_path):
 def test_check_runs_the_battery(kzoo):
     output = kzoo("check", "layer", "DropPath")
     assert "passed" in output
+
+
+def test_check_takes_a_class_of_ones_own_and_what_it_declares(kzoo):
+    own = ("check", "layer", "tests.testing.healthy:Noise", "--input-shape", "4,5")
+    output = kzoo(*own, "--args", '{"rate": 0.1}', "--fact", "training=noise", "--fact", "rank=2")
+    assert "passed" in output
+    # Declared as something else, the same layer fails.
+    assert "failed" in kzoo(*own, "--args", '{"rate": 0.9}', "--fact", "training=same", code=1)
+
+
+def test_check_asks_how_a_trainer_of_ones_own_is_built(kzoo):
+    output = kzoo("check", "trainer", "tests.testing.own_trainer:SoftOnly", code=2)
+    assert "Give the function that builds a trainer" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--args", "{rate"), "--args must be JSON"),
+        (("--input-shape", "4x5"), "--input-shape must be numbers with commas"),
+        (("--fact", "training"), "--fact must be name=value"),
+        (("--build", "nowhere:thing", "--input-shape", "4,5"), "'nowhere:thing' cannot be"),
+    ],
+)
+def test_wrong_options_of_check_are_one_line(kzoo, words, message):
+    output = kzoo("check", "layer", "tests.testing.healthy:Noise", *words, code=2)
+    assert message in output
+    assert output.count("\n") == 1
+
+
+def test_check_refuses_options_that_a_registered_name_would_ignore(kzoo):
+    output = kzoo("check", "layer", "DropPath", "--fact", "training=same", code=2)
+    assert "declares its own" in output

@@ -102,6 +102,12 @@ def test_resolve_finds_a_path_and_refuses_a_wrong_one():
         testing.resolve("layer", "tests.testing.healthy:Nois")
 
 
+def test_resolve_takes_a_trainer_and_what_builds_it():
+    module = "tests.testing.own_trainer"
+    entry = testing.resolve("trainer", f"{module}:SoftOnly", build=f"{module}:build")
+    assert testing.run(entry, ["right_variables_move", "frozen_untouched"]).passed
+
+
 def test_resolve_asks_for_the_shape():
     with pytest.raises(ValueError, match="Give an input shape"):
         testing.resolve("layer", "tests.testing.healthy:Noise")
