@@ -3,8 +3,8 @@
 import keras
 
 from kzoo.layers._arguments import data_format as checked_data_format
-from kzoo.layers._arguments import finite, pair
-from kzoo.layers._highway import channels_of, gate_initializer
+from kzoo.layers._arguments import pair
+from kzoo.layers._highway import Highway, known
 from kzoo.registry import register
 
 
@@ -14,7 +14,7 @@ from kzoo.registry import register
     aliases=("HighwayConv",),
     tiny={"args": {"kernel_size": 3}, "input_shape": (2, 8, 8, 4)},
 )
-class HighwayConv2D(keras.Layer):
+class HighwayConv2D(Highway):
     """Convolution that learns, per position and channel, how much input to carry on.
 
     Use it to train very deep convolutional stacks without residual sums. It keeps the
@@ -65,6 +65,8 @@ class HighwayConv2D(keras.Layer):
     ```
     """
 
+    child = keras.layers.Conv2D
+
     def __init__(
         self,
         kernel_size,
@@ -75,59 +77,24 @@ class HighwayConv2D(keras.Layer):
         data_format=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(
+            activation, transform_bias, kernel_initializer, kernel_regularizer, **kwargs
+        )
         pair(kernel_size, "kernel_size")
         self.kernel_size = kernel_size
-        self.activation = keras.activations.get(activation)
-        self.transform_bias = finite(transform_bias, "transform_bias")
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.data_format = checked_data_format(data_format)
 
-    def build(self, input_shape):
-        """Create transform and gate."""
+    def child_arguments(self, input_shape):
+        """Those of a convolution of the same size."""
         axis = 1 if self.data_format == "channels_first" else -1
-        common = {
-            "filters": channels_of(input_shape, axis, "HighwayConv2D"),
+        return {
+            "filters": known(input_shape[axis], "HighwayConv2D", input_shape),
             "kernel_size": self.kernel_size,
             "padding": "same",
             "data_format": self.data_format,
-            "kernel_regularizer": self.kernel_regularizer,
-            "dtype": self.dtype_policy,
         }
-        self.transform = keras.layers.Conv2D(
-            activation=self.activation,
-            kernel_initializer=self.kernel_initializer,
-            name="transform",
-            **common,
-        )
-        self.gate = keras.layers.Conv2D(
-            activation="sigmoid",
-            kernel_initializer=gate_initializer(self.kernel_initializer),
-            bias_initializer=keras.initializers.Constant(self.transform_bias),
-            name="gate",
-            **common,
-        )
-        self.transform.build(input_shape)
-        self.gate.build(input_shape)
-
-    def call(self, inputs):
-        """Mix the transformed and the unchanged input."""
-        gate = self.gate(inputs)
-        return self.transform(inputs) * gate + inputs * (1 - gate)
-
-    def compute_output_shape(self, input_shape):
-        """The shape of the input."""
-        return input_shape
 
     def get_config(self):
         """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "kernel_size": self.kernel_size,
-            "activation": keras.activations.serialize(self.activation),
-            "transform_bias": self.transform_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "data_format": self.data_format,
-        }
+        own = {"kernel_size": self.kernel_size, "data_format": self.data_format}
+        return {**super().get_config(), **own}

@@ -2,8 +2,7 @@
 
 import keras
 
-from kzoo.layers._arguments import finite
-from kzoo.layers._highway import channels_of, gate_initializer
+from kzoo.layers._highway import Highway, known
 from kzoo.registry import register
 
 
@@ -14,7 +13,7 @@ from kzoo.registry import register
     tiny={"args": {}, "input_shape": (3, 6)},
     rank=2,
 )
-class HighwayDense(keras.Layer):
+class HighwayDense(Highway):
     """Dense layer that learns, per unit, how much of its input to carry on unchanged.
 
     Use it to train very deep stacks of dense layers. It keeps the number of features;
@@ -61,6 +60,8 @@ class HighwayDense(keras.Layer):
     ```
     """
 
+    child = keras.layers.Dense
+
     def __init__(
         self,
         activation="relu",
@@ -69,50 +70,10 @@ class HighwayDense(keras.Layer):
         kernel_regularizer=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.activation = keras.activations.get(activation)
-        self.transform_bias = finite(transform_bias, "transform_bias")
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-
-    def build(self, input_shape):
-        """Create transform and gate."""
-        common = {
-            "units": channels_of(input_shape, -1, "HighwayDense"),
-            "kernel_regularizer": self.kernel_regularizer,
-            "dtype": self.dtype_policy,
-        }
-        self.transform = keras.layers.Dense(
-            activation=self.activation,
-            kernel_initializer=self.kernel_initializer,
-            name="transform",
-            **common,
+        super().__init__(
+            activation, transform_bias, kernel_initializer, kernel_regularizer, **kwargs
         )
-        self.gate = keras.layers.Dense(
-            activation="sigmoid",
-            kernel_initializer=gate_initializer(self.kernel_initializer),
-            bias_initializer=keras.initializers.Constant(self.transform_bias),
-            name="gate",
-            **common,
-        )
-        self.transform.build(input_shape)
-        self.gate.build(input_shape)
 
-    def call(self, inputs):
-        """Mix the transformed and the unchanged input."""
-        gate = self.gate(inputs)
-        return self.transform(inputs) * gate + inputs * (1 - gate)
-
-    def compute_output_shape(self, input_shape):
-        """The shape of the input."""
-        return input_shape
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "activation": keras.activations.serialize(self.activation),
-            "transform_bias": self.transform_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-        }
+    def child_arguments(self, input_shape):
+        """Those of a dense layer of the same width."""
+        return {"units": known(input_shape[-1], "HighwayDense", input_shape)}
