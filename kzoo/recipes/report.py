@@ -127,7 +127,9 @@ def card(results: dict) -> str:
     """What a run's README shows of its results."""
     environment = results["environment"]
     seconds = sum(run["seconds"] for row in results["rows"].values() for run in row["per_seed"])
-    lines = [markdown(table(results)), "", gain(results)]
+    lines = [markdown(table(results)), ""]
+    if sentence := gain(results):
+        lines.append(sentence)
     for source, found in results["published"].items():
         lines.append(
             f"Published ({source}): {found['accuracy']:.4f}; "
@@ -139,7 +141,7 @@ def card(results: dict) -> str:
         f"{environment['device']} ({environment['backend']} backend; {versions}; "
         f"{environment['date']}). Latency: one image, same machine."
     )
-    return "\n".join(line for line in lines if line or line == "").strip()
+    return "\n".join(lines)
 
 
 def index(folder: pathlib.Path) -> str:
