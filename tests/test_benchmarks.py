@@ -41,3 +41,42 @@ def test_make_bench_runs_every_script():
     (line,) = [text for text in makefile.splitlines() if text.strip().startswith("for script in")]
     listed = line.split(" in ")[1].split(";")[0].split()
     assert sorted(listed) == [script.stem for script in SCRIPTS]
+
+
+def result(name):
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def dense_block_rows():
+    """network, form, and what plain Keras layers need over what the form needs."""
+    for network, forms in result("dense_block")["networks"].items():
+        for form, found in forms.items():
+            if form == "keras":
+                continue
+            keys = ("cpu_seconds_median", "activations_mb", "peak_mb")
+            ratios = [f"{found[f'keras_over_this_{key}']:.2f}" for key in keys]
+            yield [network, f"`{form.replace('+', '`, `')}`", *ratios, f"{found['peak_mb']:,.0f}"]
+
+
+def clock_rows(name, suffix=""):
+    """Wall and CPU ratio of a benchmark with two contestants."""
+    found = result(name)
+    yield [f"{found[f'{clock}{suffix}_ratio']:.2f}" for clock in ("wall", "cpu")]
+
+
+def table(header, rows):
+    rule = ["---"] * len(header)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
+
+
+def tables():
+    clocks = ["wall time ratio", "CPU time ratio"]
+    block = ["network", "form", "CPU time ratio", "activations ratio", "peak ratio", "peak (MB)"]
+    yield table(block, dense_block_rows())
+    yield table(clocks, clock_rows("distiller", "_median"))
+    yield table(clocks, clock_rows("pipeline"))
+
+
+def test_the_page_on_performance_repeats_the_results():
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert [expected for expected in tables() if expected not in page] == []
