@@ -5,6 +5,7 @@ import io
 import pathlib
 
 import numpy as np
+import rich.box
 import rich.table
 
 from kzoo.recipes import files
@@ -64,12 +65,13 @@ def markdown(rows: list[list[str]]) -> str:
 
 
 def terminal(rows: list[list[str]], title: str) -> rich.table.Table:
-    """The same table for a terminal."""
-    drawn = rich.table.Table(title=title)
+    """The same table for a terminal; at 80 columns every word is still whole."""
+    drawn = rich.table.Table(title=title, box=rich.box.SIMPLE_HEAD, padding=0, show_edge=False)
     for number, name in enumerate(rows[0]):
-        drawn.add_column(name, justify="right" if number else "left")
+        header = name.replace(" ", "\n")
+        drawn.add_column(header, justify="right" if number else "left", no_wrap=True)
     for row in rows[1:]:
-        drawn.add_row(*row)
+        drawn.add_row(*(cell.replace(" ± ", "\n± ") for cell in row))
     return drawn
 
 

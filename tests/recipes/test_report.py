@@ -1,4 +1,7 @@
+import io
+
 import pytest
+import rich.console
 
 from kzoo.recipes import report
 
@@ -39,6 +42,16 @@ def test_table_shows_mean_and_spread(results):
     assert alone == [
         "student alone", "91.00 % ± 1.00", "-", "1,234", "56,789", "1.23", "2",
     ]  # fmt: skip
+
+
+def test_eighty_columns_hold_the_table_with_whole_words(results):
+    results["rows"]["distilled student"] |= {"multiply_adds": 22_199_748, "latency_ms": 1234.56}
+    console = rich.console.Console(width=80, record=True, file=io.StringIO())
+    console.print(report.terminal(report.table(results), "a title"))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("distilled student", "validation", "multiply-adds", "22,199,748", "± 1.00"):
+        assert word in text
 
 
 def test_gain_is_paired_by_seed(results):
