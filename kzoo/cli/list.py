@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import rich.box
 import rich.table
 import typer
 
@@ -18,9 +19,10 @@ def list_(
 
     if kind == "weights":
         return _list_weights()
-    table = rich.table.Table("kind", "name", "also called", "source", "what it is")
+    table = _table("kind", "name", "source", "what it is (also called)")
     for entry in registry.entries(kind):
-        table.add_row(entry.kind, entry.name, ", ".join(entry.aliases), entry.paper, entry.summary)
+        called = f" ({', '.join(entry.aliases)})" if entry.aliases else ""
+        table.add_row(entry.kind, entry.name, entry.paper, entry.summary + called)
     console.print(table)
     return None
 
@@ -28,15 +30,18 @@ def list_(
 def _list_weights():
     from kzoo import pretrained
 
-    table = rich.table.Table("name", "application", "data", "classes", "parameters", "metrics")
+    table = _table("name", "parameters", "metrics", "constructor and data")
     for name, record in pretrained.available().items():
-        metrics = ", ".join(f"{key} {value:.4f}" for key, value in record.metrics.items())
-        table.add_row(
-            name,
-            f"{record.application}({', '.join(f'{k}={v}' for k, v in record.args.items())})",
-            record.dataset,
-            str(record.classes),
-            f"{record.parameters:,}",
-            metrics,
-        )
+        metrics = "\n".join(f"{key}\n{value:.4f}" for key, value in record.metrics.items())
+        call = f"{record.application}({', '.join(f'{k}={v}' for k, v in record.args.items())})"
+        table.add_row(name, f"{record.parameters:,}", metrics, f"{call} on {record.dataset}")
     console.print(table)
+
+
+def _table(*columns):
+    """A table in which only the last column is ever broken."""
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        last = name == columns[-1]
+        table.add_column(name, no_wrap=not last, overflow="fold" if last else "ellipsis")
+    return table

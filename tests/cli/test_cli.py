@@ -1,8 +1,10 @@
 import pathlib
 
 import pytest
+import rich.console
 from typer.testing import CliRunner
 
+from kzoo import registry
 from kzoo.cli import app
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -37,6 +39,15 @@ def test_list_shows_names_and_aliases(kzoo):
     assert "SoftTargets" in output
     assert "FitNets" in output
     assert "DropBlock2D" not in output
+
+
+def test_names_and_sources_are_whole_at_eighty_columns(kzoo, monkeypatch):
+    monkeypatch.setattr("kzoo.cli.list.console", rich.console.Console(width=80))
+    output = kzoo("list")
+    for entry in registry.entries():
+        assert entry.name in output
+        assert entry.paper in output
+    assert "fashion-densenetbc22" in kzoo("list", "weights")
 
 
 def test_show_finds_what_a_reader_of_the_papers_looks_for(kzoo):
