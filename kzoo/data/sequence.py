@@ -63,10 +63,14 @@ class Sequence(keras.utils.PyDataset):
     def __iter__(self):
         epoch = self.epoch
         for index in range(len(self)):
-            # Before the last batch, as nobody may ask what comes after it.
-            if index == len(self) - 1:
-                self.epoch = epoch + 1
-            yield self._batches.batch(epoch, index)
+            yield self.hand_out(epoch, index)
+
+    def hand_out(self, epoch, index):
+        """Batch `index` of epoch `epoch`; with its last batch the next epoch begins."""
+        # Before the last batch, as nobody may ask what comes after it.
+        if index == len(self) - 1:
+            self.epoch = epoch + 1
+        return self._batches.batch(epoch, index)
 
     def on_epoch_begin(self):
         """Called by `fit`."""
