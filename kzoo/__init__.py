@@ -13,6 +13,7 @@ from kzoo import (
     losses,
     pretrained,
     registry,
+    schedules,
     taps,
     trainers,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "pretrained",
     "recipes",
     "registry",
+    "schedules",
     "taps",
     "testing",
     "trainers",

@@ -17,12 +17,13 @@ PACKAGES = {
     "layer": "kzoo.layers",
     "initializer": "kzoo.initializers",
     "loss": "kzoo.losses",
+    "schedule": "kzoo.schedules",
     "application": "kzoo.applications",
     "trainer": "kzoo.trainers",
     "callback": "kzoo.callbacks",
     "dataset": "kzoo.data",
 }
-_SERIALIZABLE = ("layer", "initializer", "loss", "trainer")
+_SERIALIZABLE = ("layer", "initializer", "loss", "schedule", "trainer")
 _entries: dict[tuple[str, str], "Entry"] = {}
 
 
@@ -70,7 +71,7 @@ def register(
 ) -> Callable[[Any], Any]:
     """Decorator that makes a class or constructor a part of the zoo.
 
-    Layers, initialisers, losses and trainers are also registered with Keras
+    Layers, initialisers, losses, schedules and trainers are also registered with Keras
     serialisation under the package name `kzoo`.
 
     Args:

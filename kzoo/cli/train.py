@@ -54,9 +54,9 @@ def train(
     described = described.smoke() if smoke else described
     out = out or pathlib.Path("runs") / f"{path.resolve().parent.name}-{described.run_id}"
     results = run.train(described, out, console=console)
-    console.print(report.terminal(report.table(results), described.title))
-    if report.gain(results):
-        console.print(report.gain(results))
+    console.print(report.terminal(report.rows_of(results), described.title))
+    for sentence in filter(None, report.conclusions(results)):
+        console.print(sentence)
     if record:
         recording.record(described, out, path.resolve().parent)
     console.print(f"Results, plots and exported models: {out}")

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 
-def pipeline(sequence, batches):
+def pipeline(sequence):
     """A `tf.data.Dataset` that hands out one epoch of a `Sequence` each time it is iterated."""
     try:
         import tensorflow as tf
@@ -14,7 +14,10 @@ def pipeline(sequence, batches):
             "`pipeline` needs TensorFlow, which is not installed. Use `sequence` with the same "
             "arguments: it gives the same batches on any backend."
         ) from error
-    size = batches.batch_size if batches.full else None
+    batches = sequence.batches
+    template = batches.template()
+    columns = tf.nest.flatten(template)
+    dtypes = [tf.as_dtype(column.dtype) for column in columns]
 
     # Not `from_generator`: it has the allocator give memory back to the system at once
     # (`M_TRIM_THRESHOLD`), and a training step on the CPU then takes twice as long.
@@ -23,13 +26,15 @@ def pipeline(sequence, batches):
         return tf.data.Dataset.range(batches.steps).map(functools.partial(batch, number))
 
     def batch(epoch, index):
-        images, labels = tf.numpy_function(fetch, [epoch, index], [tf.float32, tf.int64])
-        return tf.ensure_shape(images, (size, *batches.image_shape)), tf.ensure_shape(
-            labels, (size,)
-        )
+        arrays = tf.numpy_function(fetch, [epoch, index], dtypes)
+        shaped = [
+            tf.ensure_shape(array, (batches.rows, *column.shape[1:]))
+            for array, column in zip(arrays, columns, strict=True)
+        ]
+        return tf.nest.pack_sequence_as(template, shaped)
 
     def fetch(epoch, index):
-        return sequence.hand_out(int(epoch), int(index))
+        return tf.nest.flatten(sequence.hand_out(int(epoch), int(index)))
 
     dataset = tf.data.Dataset.from_tensors(0).flat_map(epoch)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches.steps))

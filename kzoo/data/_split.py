@@ -39,6 +39,19 @@ def train_and_validation(labels, fraction, train_size, seed):
     return train, validation
 
 
+def subset(labels, train_size, omit_classes, seed):
+    """Sorted positions of some training images: without classes, then a stratified part."""
+    kept = np.flatnonzero(~np.isin(labels, list(omit_classes)))
+    if train_size is None:
+        return kept
+    if train_size > len(kept):
+        raise ValueError(
+            f"`train_size` must be at most {len(kept)}, the training images that are left. "
+            f"Received: train_size={train_size}"
+        )
+    return kept[_stratified(labels[kept], train_size, (seed, _SUBSET))]
+
+
 def _stratified(labels, size, seed):
     # RandomState, because NumPy guarantees its stream for ever: results that were
     # published on a split must not depend on the version of NumPy.

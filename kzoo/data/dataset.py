@@ -1,15 +1,17 @@
 """A data set, split, normalised and ready for `fit`."""
 
+import copy
+import dataclasses
+
 import numpy as np
 
-from kzoo.data import _augmentations, _batches, _pipeline
+from kzoo.data import _augmentations, _batches, _checks, _pipeline
+from kzoo.data._facts import spec_of
 from kzoo.data._split import train_and_validation
-from kzoo.data.dataset_spec import DatasetSpec
+from kzoo.data.batch_options import BatchOptions
 from kzoo.data.raw_data import RawData
 from kzoo.data.sequence import Sequence
 from kzoo.registry import suggest
-
-_CHUNK = 4096
 
 
 class Dataset:
@@ -52,11 +54,11 @@ class Dataset:
         train_size: int | None = None,
         seed: int = 0,
     ):
-        _check_split(validation_fraction, train_size, seed)
+        _checks.split_arguments(validation_fraction, train_size, seed)
         train, validation = train_and_validation(
             raw.train_labels, validation_fraction, train_size, seed
         )
-        _check_classes(raw, train, validation, validation_fraction)
+        _checks.classes_left(raw, train, validation, validation_fraction)
         self._arrays = {
             "train": (raw.train_images, raw.train_labels.astype("int64")),
             "test": (raw.test_images, raw.test_labels.astype("int64")),
@@ -67,7 +69,7 @@ class Dataset:
             "validation": validation,
             "test": np.arange(len(raw.test_labels)),
         }
-        self.spec = _spec(name, raw, {k: len(v) for k, v in self._indices.items()})
+        self.spec = spec_of(name, raw, {k: len(v) for k, v in self._indices.items()})
         std = np.array(self.spec.std)
         self._slope = (1 / (raw.scale * std)).astype("float32")
         self._offset = np.array(self.spec.black, "float32")
@@ -95,9 +97,13 @@ class Dataset:
         images += self._offset
         return images
 
-    def steps(self, split: str, batch_size: int, *, drop_remainder: bool = False) -> int:
+    def steps(
+        self, split: str, batch_size: int, *, drop_remainder: bool = False, sampler=None
+    ) -> int:
         """Batches in an epoch of a split."""
-        return _batches.count_steps(len(self._split(split)), batch_size, drop_remainder)
+        labels = self._arrays[split][1][self._split(split)]
+        order = _batches.epoch_order(sampler, labels, batch_size, seed=0)
+        return _batches.count_steps(len(order), batch_size, drop_remainder)
 
     def sequence(
         self,
@@ -109,11 +115,19 @@ class Dataset:
         seed: int = 0,
         first_epoch: int = 0,
         drop_remainder: bool = False,
+        sampler=None,
+        views: int = 1,
+        sample_index: bool = False,
+        attach=None,
     ) -> Sequence:
-        """Batches for `fit` on any backend.
+        """Batches for `fit` on any backend: `(images, labels)`, or `(dict, labels)`.
 
         On TensorFlow and a CPU take `pipeline` for long training: Keras feeds a
         `PyDataset` to TensorFlow in a way that makes its steps up to twice as slow.
+
+        With `sample_index` or `attach` a batch is `({"inputs": images, "sample_index":
+        numbers, "teacher": {...}}, labels)`, with those of the keys that were asked for;
+        `kzoo.data.batch_keys` has their names.
 
         Args:
             split: `"train"`, `"validation"` or `"test"`.
@@ -126,11 +140,36 @@ class Dataset:
             first_epoch: the epoch to begin with: `k` gives the epochs k, k + 1, ... of
                 a run that began with 0.
             drop_remainder: whether to leave out a last batch of fewer images.
+            sampler: what chooses and orders the images of an epoch in place of `shuffle`:
+                `ClassUniform`, `SuperclassUniform`, `SameClassPairs`, `Shuffled`, or any
+                object with their method `order`, which must depend on its arguments alone.
+            views: how often each image of a batch is augmented, each time with random
+                numbers of its own. A batch then has `views * batch_size` rows: the first
+                view of all images, as `views=1` gives it, then the second of all, ...;
+                labels, sample numbers and attached columns repeat likewise.
+            sample_index: whether to give the number of each image, its position in
+                `arrays(split)`, from 0 to `spec.sizes[split] - 1`.
+            attach: function of `(sample_numbers, epoch)`, called for each batch with one
+                number a row, that returns a dict of arrays with one row a number, such as
+                recorded outputs of a teacher. It knows nothing of the augmentation: see
+                `Sequence` for outputs on augmented images. Where it has a method
+                `check(dataset, options)`, that is called first with the `BatchOptions`, and
+                may refuse them.
         """
-        return Sequence(
-            self._make_batches(split, batch_size, shuffle, augment, seed, drop_remainder),
-            _checked("first_epoch", first_epoch),
+        options = BatchOptions(
+            split=split,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            augment=augment,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            sampler=sampler,
+            views=views,
+            sample_index=sample_index,
+            attach=attach,
         )
+        first_epoch = _checks.integer("first_epoch", first_epoch)
+        return Sequence(self._make_batches(options, first_epoch), first_epoch)
 
     def pipeline(
         self,
@@ -142,6 +181,10 @@ class Dataset:
         seed: int = 0,
         first_epoch: int = 0,
         drop_remainder: bool = False,
+        sampler=None,
+        views: int = 1,
+        sample_index: bool = False,
+        attach=None,
     ):
         """The batches of `sequence` as a `tf.data.Dataset`; same arguments.
 
@@ -150,24 +193,49 @@ class Dataset:
         `len(pipeline)` as well. (`shuffle` is about arrays; left at `True`, Keras warns.)
         The next epoch begins once the last batch of the one before was made; a look at
         the first batch changes nothing where an epoch has more than four.
-        """
-        batches = self._make_batches(split, batch_size, shuffle, augment, seed, drop_remainder)
-        return _pipeline.pipeline(Sequence(batches, _checked("first_epoch", first_epoch)), batches)
 
-    def _make_batches(self, split, batch_size, shuffle, augment, seed, drop_remainder):
-        indices = self._split(split)
-        images, labels = self._arrays[split]
+        Under `tf.distribute` each replica gets a contiguous part of a batch: the halves of
+        `SameClassPairs` and the views are then not on one replica.
+        """
+        sequence = self.sequence(
+            split,
+            batch_size,
+            shuffle=shuffle,
+            augment=augment,
+            seed=seed,
+            first_epoch=first_epoch,
+            drop_remainder=drop_remainder,
+            sampler=sampler,
+            views=views,
+            sample_index=sample_index,
+            attach=attach,
+        )
+        return _pipeline.pipeline(sequence)
+
+    def _make_batches(self, options, first_epoch):
+        indices = self._split(options.split)
+        images, labels = self._arrays[options.split]
+        augment = _augmentations.get(options.augment, self.spec)
+        check = getattr(options.attach, "check", None)
+        if check is not None:
+            check(self, options)
         return _batches.Batches(
             images,
             labels,
             indices,
+            options,
             normalize=self.normalize,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            augment=_augmentations.get(augment, self.spec),
-            seed=_checked("seed", seed),
-            drop_remainder=drop_remainder,
+            augment=augment,
+            first_epoch=first_epoch,
         )
+
+    def _with_train(self, positions):
+        """A view of this data set with some of its training images."""
+        view = copy.copy(self)
+        view._indices = {**self._indices, "train": self._indices["train"][positions]}
+        sizes = {**self.spec.sizes, "train": len(positions)}
+        view.spec = dataclasses.replace(self.spec, sizes=sizes)
+        return view
 
     def _split(self, split):
         if split not in self._indices:
@@ -178,66 +246,3 @@ class Dataset:
                 "`validation_fraction` above 0, for example 0.1."
             )
         return self._indices[split]
-
-
-def _spec(name, raw, sizes):
-    mean, std = _moments(raw.train_images, raw.scale)
-    return DatasetSpec(
-        name=name,
-        image_shape=tuple(raw.train_images.shape[1:]),
-        classes=len(raw.class_names),
-        class_names=tuple(raw.class_names),
-        mean=mean,
-        std=std,
-        sizes=sizes,
-        source=raw.source,
-        scale=float(raw.scale),
-    )
-
-
-def _moments(images, scale):
-    """Mean and standard deviation per channel, in chunks to spare memory."""
-    channels = images.shape[-1]
-    total, squares, count = np.zeros(channels), np.zeros(channels), images[..., 0].size
-    for start in range(0, len(images), _CHUNK):
-        pixels = images[start : start + _CHUNK].reshape(-1, channels).astype("float64")
-        total += pixels.sum(axis=0)
-        squares += np.einsum("ij,ij->j", pixels, pixels)
-    mean = total / count
-    variance = np.maximum(squares / count - mean**2, 0)
-    std = np.where(variance > 1e-12 * scale**2, np.sqrt(variance) / scale, 1.0)
-    return tuple((mean / scale).tolist()), tuple(std.tolist())
-
-
-def _check_split(validation_fraction, train_size, seed):
-    if not 0 <= validation_fraction < 1:
-        raise ValueError(
-            "`validation_fraction` must be in [0, 1). "
-            f"Received: validation_fraction={validation_fraction}"
-        )
-    if train_size is not None:
-        _checked("train_size", train_size, minimum=1)
-    _checked("seed", seed)
-
-
-def _check_classes(raw, train, validation, validation_fraction):
-    if validation_fraction and not len(validation):
-        raise ValueError(
-            f"`validation_fraction` is too small to give one image of {len(raw.train_labels)}. "
-            f"Received: validation_fraction={validation_fraction}"
-        )
-    lost = np.setdiff1d(raw.train_labels, raw.train_labels[train])
-    if len(lost):
-        raise ValueError(
-            f"No training image is left of class {raw.class_names[lost[0]]!r}. Give it more "
-            "images, a smaller `validation_fraction` or a larger `train_size`."
-        )
-
-
-def _checked(name, value, minimum=0):
-    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_integer or not minimum <= value < 2**32:
-        raise ValueError(
-            f"`{name}` must be an integer in [{minimum}, 2**32). Received: {name}={value!r}"
-        )
-    return int(value)

@@ -1,8 +1,10 @@
 """Batches for `fit` on any backend."""
 
 import keras
+import numpy as np
 
 from kzoo.data._batches import Batches
+from kzoo.data.batch_options import BatchOptions
 
 
 class Sequence(keras.utils.PyDataset):
@@ -23,6 +25,15 @@ class Sequence(keras.utils.PyDataset):
     torch: where an epoch has no more, that look counts as an epoch. Set `epoch` at the
     beginning of each epoch where that matters. Under `tf.distribute` use
     `Dataset.pipeline`.
+
+    `batch` and `sample_numbers` answer for any epoch and move nothing. With them a teacher
+    can be recorded on the very images that will be trained on: the random numbers of the
+    augmentation belong to `(seed, epoch, batch, view)`, so the same arguments, `batch_size`
+    and `sampler` among them, give the same images again. For each epoch, give the rows of
+    `batch(epoch, i)` to the teacher, and let `attach(sample_numbers, epoch)` look its outputs
+    up in training. Look them up by the number alone only without `augment`, and by epoch
+    and number only where no number comes twice in `sample_numbers(epoch)`, as with some
+    samplers; with several views, row `r` shows view `r // (rows // views)`.
 
     Args:
         batches: what makes the batches.
@@ -46,31 +57,47 @@ class Sequence(keras.utils.PyDataset):
     def __init__(self, batches: Batches, first_epoch: int = 0):
         super().__init__()
         self.epoch = first_epoch
-        self._batches = batches
+        self.batches = batches
         self._position = None
 
     def __len__(self):
-        return self._batches.steps
+        return self.batches.steps
 
     def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"Batch {index} does not exist: an epoch has {len(self)} batches.")
+        self._check_index(index)
         if self._position is not None:
             index = self._position
             self._position += 1
-        return self._batches.batch(self.epoch, index)
+        return self.batches.batch(self.epoch, index)
 
     def __iter__(self):
         epoch = self.epoch
         for index in range(len(self)):
             yield self.hand_out(epoch, index)
 
+    @property
+    def options(self) -> BatchOptions:
+        """What the batches are, as `Dataset.sequence` was told."""
+        return self.batches.options
+
+    def batch(self, epoch: int, index: int):
+        """Batch `index` of epoch `epoch`, whichever epoch the sequence is in."""
+        self._check_index(index)
+        return self.batches.batch(epoch, index)
+
+    def sample_numbers(self, epoch: int) -> np.ndarray:
+        """The sample numbers of an epoch, batch after batch; of one view.
+
+        They are those that `sample_index=True` gives, whether it was asked for or not.
+        """
+        return self.batches.numbers(epoch)
+
     def hand_out(self, epoch, index):
         """Batch `index` of epoch `epoch`; with its last batch the next epoch begins."""
         # Before the last batch, as nobody may ask what comes after it.
         if index == len(self) - 1:
             self.epoch = epoch + 1
-        return self._batches.batch(epoch, index)
+        return self.batches.batch(epoch, index)
 
     def on_epoch_begin(self):
         """Called by `fit`."""
@@ -81,3 +108,7 @@ class Sequence(keras.utils.PyDataset):
         if self._position == len(self):
             self.epoch += 1
         self._position = None
+
+    def _check_index(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"Batch {index} does not exist: an epoch has {len(self)} batches.")

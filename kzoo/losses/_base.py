@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from kzoo.losses._arguments import check_choice
+
+STAGES = ("fit", "pretrain", "both")
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -20,7 +23,19 @@ class DistillationLoss(keras.layers.Layer):
     the result by `sample_weight` where it is one value per sample, takes the mean, and
     multiplies that by `weight_at(step)`. So `call` returns the plain value: no weight, no sample
     weight. A loss that couples the samples of a batch returns a scalar; sample weights do not
-    apply to it.
+    apply to it, and under a distribution strategy it couples the samples of each replica.
+
+    `call` may ask for more than the two features by naming further parameters:
+
+        training        whether the student trains
+        labels          the class of each sample, `(batch,)`, int32
+        sample_index    the number of each sample in the data set, `(batch,)`, int32
+        inputs          what the models were given
+        read_teacher    a function from inputs to the teacher's feature; gradients reach the inputs
+        read_student    the same of the student, in its present mode
+
+    A method that trains a part of itself before the student learns from it defines
+    `pretrain_call(teacher, student, training)`; `Distiller.pretrain` minimises that.
 
     A loss computes in float32 under any global policy and never casts what it is given to a
     narrower type.
@@ -28,8 +43,11 @@ class DistillationLoss(keras.layers.Layer):
     Args:
         teacher_tap: name of the teacher's feature (see `kzoo.taps`), or a list of names.
         student_tap: the same for the student, as many as for the teacher.
-        weight: a number, or a `keras.optimizers.schedules.LearningRateSchedule` of the step.
+        weight: a number, a schedule of the step (see `kzoo.schedules`), or `None` for 1. A
+            subclass gives its published weight in that case.
         pre_activation: whether to read the taps before their last activation.
+        stage: when the loss acts: `"fit"`, `"pretrain"` (only in `Distiller.pretrain`, as staged
+            methods were published) or `"both"`.
         **kwargs: those of `keras.layers.Layer`.
 
     Call arguments:
@@ -40,13 +58,16 @@ class DistillationLoss(keras.layers.Layer):
         ValueError: for taps that do not pair up and for a weight that is no number >= 0.
     """
 
+    pretrain_call = None
+
     def __init__(
         self,
         *,
         teacher_tap="logits",
         student_tap="logits",
-        weight=1.0,
+        weight=None,
         pre_activation=False,
+        stage="fit",
         **kwargs,
     ):
         kwargs.setdefault("dtype", "float32")
@@ -58,8 +79,9 @@ class DistillationLoss(keras.layers.Layer):
                 "`teacher_tap` and `student_tap` must name as many taps as each other. "
                 f"Received: teacher_tap={teacher_tap}, student_tap={student_tap}"
             )
-        self.weight = _check_weight(weight)
+        self.weight = _check_weight(1.0 if weight is None else weight)
         self.pre_activation = bool(pre_activation)
+        self.stage = check_choice("stage", stage, STAGES)
 
     @property
     def teacher_taps(self) -> list[str]:
@@ -81,6 +103,28 @@ class DistillationLoss(keras.layers.Layer):
             return ops.cast(self.weight(step), "float32")
         return self.weight
 
+    def prepare(self, teacher, student):
+        """Take from the models what shapes do not tell; called once, before `build`.
+
+        Args:
+            teacher: the teacher, a `keras.Model`, or `None` where only its outputs are at hand.
+            student: the student.
+        """
+
+    @property
+    def pretrain_variables(self):
+        """The loss's own variables that `Distiller.pretrain` moves."""
+        return self.trainable_variables
+
+    @property
+    def fit_variables(self):
+        """The loss's own variables that `fit` moves."""
+        return self.trainable_variables
+
+    def diagnostics(self, teacher, student):
+        """Further values to log, by name: no part of the loss."""
+        return {}
+
     @property
     def projector_key(self) -> str | None:
         """Losses with equal keys may share one projector; `None` where there is no projector."""
@@ -97,6 +141,7 @@ class DistillationLoss(keras.layers.Layer):
             "student_tap": self.student_tap,
             "weight": weight,
             "pre_activation": self.pre_activation,
+            "stage": self.stage,
         }
 
 

@@ -5,11 +5,12 @@ import json
 import keras
 from keras import ops
 
+from kzoo.losses._arguments import check_choice, check_one_pair
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._projector import Regressor, project
 from kzoo.registry import register
 
-VARIANTS = ("paper", "reference")
+PUBLISHED_WEIGHTS = {"paper": 1.0, "reference": 100.0}
 
 
 def hint(teacher, student):
@@ -64,7 +65,7 @@ class Hint(DistillationLoss):
         2s = t        4, stride 2, transposed
 
     `variant="paper"`: nothing but `activation` follows. `variant="reference"`: batch
-    normalisation and ReLU follow, as in RepDistiller (which pairs it with a weight of 100).
+    normalisation and ReLU follow, as in RepDistiller.
 
     Args:
         teacher_tap: the teacher's tap, for example `"stage2"`.
@@ -75,8 +76,10 @@ class Hint(DistillationLoss):
         activation: what follows the convolution. The paper gives r the non-linearity of the
             teacher's layer. `None`: linear in the paper's variant, which fits any feature, and
             ReLU in the reference's, which cannot fit negative ones.
-        weight: weight of the loss, a number or a schedule of the step.
-        **kwargs: `pre_activation` and those of `keras.layers.Layer`.
+        weight: weight of the loss, a number or a schedule of the step. `None`: 100 in the
+            reference's variant, as RepDistiller has it, and 1 in the paper's.
+        **kwargs: `pre_activation`, `stage` (the paper's first stage is `"pretrain"`) and those
+            of `keras.layers.Layer`.
 
     Call arguments:
         teacher: the teacher's feature.
@@ -119,17 +122,13 @@ class Hint(DistillationLoss):
         projector="regressor",
         variant="paper",
         activation=None,
-        weight=1.0,
+        weight=None,
         **kwargs,
     ):
+        check_choice("variant", variant, PUBLISHED_WEIGHTS)
+        weight = PUBLISHED_WEIGHTS[variant] if weight is None else weight
         super().__init__(teacher_tap=teacher_tap, student_tap=student_tap, weight=weight, **kwargs)
-        if not isinstance(teacher_tap, str):
-            raise ValueError(
-                "Hint compares one pair of features; give one Hint per pair. "
-                f"Received: teacher_tap={teacher_tap!r}"
-            )
-        if variant not in VARIANTS:
-            raise ValueError(f"`variant` must be one of {VARIANTS}. Received: variant={variant!r}")
+        check_one_pair(self, teacher_tap)
         if isinstance(projector, dict):
             projector = keras.saving.deserialize_keras_object(projector)
         if projector not in ("regressor", None) and not isinstance(projector, keras.layers.Layer):

@@ -1,9 +1,8 @@
 """Soft targets: the classic distillation of logits."""
 
-import math
-
 from keras import ops
 
+from kzoo.losses._arguments import check_number, check_one_pair
 from kzoo.losses._base import DistillationLoss
 from kzoo.registry import register
 
@@ -23,7 +22,7 @@ def soft_targets(teacher, student, temperature=4.0):
     Raises:
         ValueError: where the numbers of classes differ, or for a temperature that is not > 0.
     """
-    _check_temperature(temperature)
+    check_number("temperature", temperature)
     _check_classes(teacher.shape, student.shape)
     teacher = ops.stop_gradient(ops.cast(teacher, "float32")) / temperature
     student = ops.cast(student, "float32") / temperature
@@ -100,16 +99,11 @@ class SoftTargets(DistillationLoss):
     """
 
     def __init__(
-        self, temperature=4.0, weight=1.0, teacher_tap="logits", student_tap="logits", **kwargs
+        self, temperature=4.0, weight=None, teacher_tap="logits", student_tap="logits", **kwargs
     ):
         super().__init__(teacher_tap=teacher_tap, student_tap=student_tap, weight=weight, **kwargs)
-        _check_temperature(temperature)
-        for argument, tap in (("teacher_tap", teacher_tap), ("student_tap", student_tap)):
-            if not isinstance(tap, str):
-                raise ValueError(
-                    f"SoftTargets compares one pair of logits, so `{argument}` must be one name; "
-                    f"use one SoftTargets per pair. Received: {argument}={tap!r}"
-                )
+        check_number("temperature", temperature)
+        check_one_pair(self, teacher_tap)
         self.temperature = temperature
 
     def build(self, teacher_shape, student_shape):
@@ -127,14 +121,6 @@ class SoftTargets(DistillationLoss):
     def get_config(self):
         """The constructor's arguments."""
         return {**super().get_config(), "temperature": self.temperature}
-
-
-def _check_temperature(temperature):
-    number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-    if not number or not 0 < temperature < math.inf:
-        raise ValueError(
-            f"`temperature` must be a finite number > 0. Received: temperature={temperature!r}"
-        )
 
 
 def _check_classes(teacher_shape, student_shape):

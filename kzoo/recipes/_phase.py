@@ -6,11 +6,12 @@ import shutil
 import keras
 import numpy as np
 
-from kzoo import callbacks
 from kzoo.recipes import build, files
-from kzoo.recipes._progress import Clock
+from kzoo.recipes._fit import EVALUATION_BATCH, fit
+from kzoo.recipes._omitted import corrected
 
-_EVALUATION_BATCH = 256
+_STAGE_SEED_OFFSET = 2_000_003
+_TIMES = ("seconds", "step_ms", "loss", "learning_rate")
 
 
 def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.Model:
@@ -23,7 +24,8 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
         seed: the run's seed.
         folder: where this phase keeps its files.
         finished: the classifiers of earlier phases by name.
-        progress: function that makes the Keras callback which shows progress.
+        progress: function of `(title, seed, steps, epochs, first_epoch)` that makes the
+            Keras callback which shows progress.
 
     Raises:
         ValueError: where the loss becomes NaN or a file cannot be written.
@@ -35,14 +37,27 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
         return classifier
     files.writable_folder(folder)
     keras.utils.set_random_seed(seed + phase.seed_offset)
-    fitted, classifier = phase.make(finished)
-    _compile(fitted, classifier, phase, recipe, dataset)
-    log = _fit(fitted, phase, recipe, dataset, seed, folder, progress)
+    seen = phase.sees(dataset)
+    steps = seen.steps("train", recipe.data.batch_size)
+    clock = build.Clock(phase.fit_epochs, steps, seen.spec.sizes["train"])
+    fitted, classifier = phase.make(finished, clock)
+    build.add_weight_decay(classifier, recipe.optimizer.weight_decay)
+    early = _pretrain(fitted, phase, recipe, seen, seed, folder, progress)
+    fitted.compile(
+        optimizer=build.optimizer(recipe.optimizer, epochs=phase.fit_epochs, steps=steps),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    log = _fit(fitted, phase, recipe, seen, seed, folder, progress)
     files.write_json(folder / files.LOG, log)
     trained = _bare(classifier, phase)
     files.write_whole(weights, trained.save_weights)
     measured = {split: measure(trained, dataset, split) for split in _splits(dataset)}
-    files.write_json(metrics, {**measured, "seconds": round(sum(log["seconds"]), 1)})
+    if phase.omit_classes:
+        measured["omitted"] = corrected(trained, dataset, phase.omit_classes)
+    seconds = round(sum(log["seconds"]) + sum(early.get("seconds", [])), 1)
+    last = {name: values[-1] for name, values in log.items() if name not in _TIMES}
+    files.write_json(metrics, {**measured, "seconds": seconds, "last_epoch": last})
     _remove_state(folder)
     return trained
 
@@ -50,7 +65,7 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
 def measure(classifier: keras.Model, dataset, split: str) -> dict[str, float]:
     """Accuracy and mean cross-entropy of a classifier on one split."""
     images, labels = dataset.arrays(split)
-    probabilities = classifier.predict(images, batch_size=_EVALUATION_BATCH, verbose=0)
+    probabilities = classifier.predict(images, batch_size=EVALUATION_BATCH, verbose=0)
     picked = np.take_along_axis(probabilities, labels[:, None], axis=1).astype("float64")
     smallest = np.finfo("float32").tiny
     return {
@@ -70,56 +85,37 @@ def _splits(dataset):
     return [split for split, size in dataset.spec.sizes.items() if size and split != "train"]
 
 
-def _compile(fitted, classifier, phase, recipe, dataset):
-    build.add_weight_decay(classifier, recipe.optimizer.weight_decay)
+def _pretrain(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[str, list[float]]:
+    """The stage before fit, where the method has one; returns its log."""
+    epochs = phase.pretrain_epochs
+    if not epochs:
+        return {}
     steps = dataset.steps("train", recipe.data.batch_size)
-    fitted.compile(
-        optimizer=build.optimizer(recipe.optimizer, epochs=phase.epochs, steps=steps),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+    stage = fitted.pretraining(build.optimizer(recipe.optimizer, epochs=epochs, steps=steps))
+
+    def watch(first_epoch):
+        return [progress(f"{phase.name} (first stage)", seed, steps, epochs, first_epoch)]
+
+    # Batches of its own, so that the stage does not see those of the fit.
+    return fit(
+        stage, epochs, recipe, dataset, seed + _STAGE_SEED_OFFSET, folder / files.STAGE, watch
     )
 
 
 def _fit(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[str, list[float]]:
     """Fit from the last good checkpoint; returns the log of all epochs."""
-    checkpoint = callbacks.ResumableCheckpoint(folder / files.STATE)
-    if not fitted.built:
-        fitted.build((None, *dataset.spec.image_shape))
-    first_epoch = checkpoint.restore(fitted)
-    stop = callbacks.StopOnNaN()
-    watching = [stop, Clock(), checkpoint, progress(phase, seed, first_epoch)]
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    if recipe.train.tensorboard and on_tensorflow:
-        watching.append(keras.callbacks.TensorBoard(folder / files.TENSORBOARD))
-    feed = dataset.pipeline if on_tensorflow else dataset.sequence
-    if first_epoch < phase.epochs:
-        fitted.fit(
-            feed(
-                "train",
-                recipe.data.batch_size,
-                shuffle=True,
-                augment=recipe.data.augment,
-                seed=seed,
-                first_epoch=first_epoch,
-            ),
-            validation_data=_validation(feed, dataset),
-            initial_epoch=first_epoch,
-            epochs=phase.epochs,
-            shuffle=False,
-            callbacks=watching,
-            verbose=0,
-        )
-    if stop.message:
-        raise ValueError(f"{phase.name}, seed {seed}: {stop.message}")
-    return checkpoint.history
+    steps, epochs = dataset.steps("train", recipe.data.batch_size), phase.fit_epochs
 
+    def watch(first_epoch):
+        watching = [progress(phase.name, seed, steps, epochs, first_epoch)]
+        if recipe.train.tensorboard and keras.backend.backend() == "tensorflow":
+            watching.append(keras.callbacks.TensorBoard(folder / files.TENSORBOARD))
+        return watching
 
-def _validation(feed, dataset):
-    if dataset.spec.sizes.get("validation"):
-        return feed("validation", _EVALUATION_BATCH)
-    return None
+    return fit(fitted, epochs, recipe, dataset, seed, folder / files.STATE, watch)
 
 
 def _remove_state(folder: pathlib.Path) -> None:
-    """Drop the checkpoint of a finished phase."""
+    """Drop the checkpoints of a finished phase."""
     shutil.rmtree(folder / files.STATE)
+    shutil.rmtree(folder / files.STAGE, ignore_errors=True)

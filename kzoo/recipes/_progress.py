@@ -51,12 +51,19 @@ class Progress(keras.callbacks.Callback):
 
 
 class Clock(keras.callbacks.Callback):
-    """Adds the `seconds` of each epoch, validation included, to its logs."""
+    """Adds to an epoch's logs its `seconds`, validation included, and the `step_ms` of training."""
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the clock."""
-        self.started = time.perf_counter()
+        self.started = self.last = time.perf_counter()
+        self.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Another batch is done."""
+        self.last = time.perf_counter()
+        self.steps += 1
 
     def on_epoch_end(self, epoch, logs=None):
         """Stop the clock."""
         logs["seconds"] = time.perf_counter() - self.started
+        logs["step_ms"] = 1000 * (self.last - self.started) / max(self.steps, 1)

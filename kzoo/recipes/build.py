@@ -1,8 +1,21 @@
 """From the sections of a recipe to Keras objects."""
 
+import dataclasses
+import inspect
+
 import keras
 
-from kzoo import registry
+from kzoo import data, registry
+
+
+def dataset(section):
+    """The data set of a data section."""
+    return data.load(
+        section.name,
+        validation_fraction=section.validation_fraction,
+        train_size=section.train_size,
+        seed=section.seed,
+    )
 
 
 def model(section, spec) -> keras.Model:
@@ -19,19 +32,72 @@ def model(section, spec) -> keras.Model:
         raise ValueError(f"[model] {section.name}: {error}") from None
 
 
-def trainer(section, student: keras.Model, teacher: keras.Model) -> keras.Model:
-    """The trainer of a trainer section around a student and a teacher."""
-    constructor = registry.get("trainer", section.name).target
-    return constructor(student, teacher, losses=[loss(s) for s in section.losses], **section.args)
+def trainer(name: str, section, student: keras.Model, teacher: keras.Model, clock) -> keras.Model:
+    """A trainer of the zoo around a student and a teacher.
+
+    Args:
+        name: the trainer.
+        section: a `TrainerSection` or a `MethodSection`: the losses and further arguments.
+        student: the model to train.
+        teacher: the model to learn from.
+        clock: the `Clock` of the training.
+    """
+    constructor = registry.get("trainer", name).target
+    losses = [loss(one, clock) for one in section.losses]
+    arguments = {k: weight(v, clock) if k == "task_weight" else v for k, v in section.args.items()}
+    return constructor(student, teacher, losses=losses, **arguments)
 
 
-def loss(section):
-    """The distillation loss of a loss section."""
+def loss(section, clock):
+    """The distillation loss of a loss section.
+
+    Raises:
+        ValueError: where the constructor refuses the arguments.
+    """
     constructor = registry.get("loss", section.name).target
+    arguments = dict(section.args)
+    if "weight" in arguments:
+        arguments["weight"] = weight(arguments["weight"], clock)
+    if "num_samples" in inspect.signature(constructor).parameters:
+        arguments.setdefault("num_samples", clock.samples)
     try:
-        return constructor(**section.args)
+        return constructor(**arguments)
     except TypeError as error:
-        raise ValueError(f"[[trainer.losses]] {section.name}: {error}") from None
+        raise ValueError(f"the loss {section.name}: {error}") from None
+
+
+def weight(value, clock):
+    """A number as it is; of `{ schedule = "WarmUp", peak = 8.0, epochs = 20 }` the schedule.
+
+    `epochs` is how long the change takes, all epochs where it is absent; within an epoch the
+    weight is held.
+    """
+    if not isinstance(value, dict):
+        return value
+    arguments = dict(value)
+    constructor = registry.get("schedule", arguments.pop("schedule", "")).target
+    steps = int(arguments.pop("epochs", clock.epochs)) * clock.steps
+    known = {"steps": steps, "every": clock.steps}
+    known = {k: v for k, v in known.items() if k in inspect.signature(constructor).parameters}
+    try:
+        return constructor(**known, **arguments)
+    except TypeError as error:
+        raise ValueError(f"the schedule of a weight: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """How long a training is.
+
+    Attributes:
+        epochs: of `fit`.
+        steps: of an epoch.
+        samples: training images.
+    """
+
+    epochs: int
+    steps: int
+    samples: int
 
 
 def optimizer(section, *, epochs: int, steps: int) -> keras.optimizers.Optimizer:

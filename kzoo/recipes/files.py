@@ -16,9 +16,11 @@ PLOTS = "plots"
 EXPORTS = "exports"
 TENSORBOARD = "tensorboard"
 STATE = "state"
+STAGE = "state-of-first-stage"
 LOG = "log.json"
 WEIGHTS = "model.weights.h5"
 METRICS = "metrics.json"
+COSTS = "costs.json"
 
 
 def phase_folder(run: pathlib.Path, seed: int, phase: str) -> pathlib.Path:

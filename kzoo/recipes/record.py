@@ -4,7 +4,7 @@ import pathlib
 import shutil
 
 from kzoo import pretrained
-from kzoo.recipes import files, report, run
+from kzoo.recipes import build, files, plots, report, run
 
 _PROBE_IMAGES = 8
 
@@ -20,7 +20,7 @@ def record(recipe, out: pathlib.Path, folder: pathlib.Path) -> None:
     results = files.read_json(out / files.RESULTS)
     for name in (files.RESULTS, files.HISTORY):
         shutil.copyfile(out / name, folder / name)
-    report.plots(results, folder)
+    plots.draw(results, folder)
     if (folder / files.CARD).exists():
         report.update_markdown(folder / files.CARD, report.card(results))
     if recipe.export.weights:
@@ -39,7 +39,7 @@ def refresh(root: pathlib.Path) -> list[pathlib.Path]:
     redrawn = []
     for path in sorted(applications.glob(f"*/{files.RESULTS}")):
         results = files.read_json(path)
-        report.plots(results, path.parent)
+        plots.draw(results, path.parent)
         report.update_markdown(path.parent / files.CARD, report.card(results))
         redrawn.append(path.parent / files.CARD)
     report.update_markdown(root / files.CARD, report.index(applications))
@@ -47,12 +47,12 @@ def refresh(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _add_weights(recipe, results, out, name):
-    dataset = run.load_data(recipe)
+    dataset = build.dataset(recipe.data)
     seed = results["exported_seed"]
-    last = list(results["rows"])[-1]
-    measured = next(r for r in results["rows"][last]["per_seed"] if r["seed"] == seed)
+    row = results["exported"]
+    measured = next(r for r in results["rows"][row]["per_seed"] if r["seed"] == seed)
     pretrained.add(
-        run.classifier(recipe, out, dataset.spec, seed),
+        run.classifier(recipe, out, dataset.spec, seed, row),
         name,
         application=recipe.model.name,
         args={

@@ -1,4 +1,4 @@
-"""Tables and plots of finished runs, drawn from `results.json` and `history.csv`."""
+"""Tables of finished runs, drawn from `results.json`."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ import numpy as np
 import rich.box
 import rich.table
 
-from kzoo.recipes import files
+from kzoo.recipes import files, leaderboard
 
 _BEGIN = "<!-- kzoo report: begin -->"
 _END = "<!-- kzoo report: end -->"
@@ -39,6 +39,18 @@ def table(results: dict) -> list[list[str]]:
             ]
         )
     return [list(_COLUMNS), *body]
+
+
+def rows_of(results: dict) -> list[list[str]]:
+    """The table of a run: of methods side by side the leaderboard."""
+    return leaderboard.table(results) if leaderboard.has_methods(results) else table(results)
+
+
+def conclusions(results: dict) -> list[str]:
+    """What the run says, in sentences."""
+    if leaderboard.has_methods(results):
+        return leaderboard.conclusions(results)
+    return [gain(results)]
 
 
 def gain(results: dict) -> str:
@@ -75,41 +87,20 @@ def terminal(rows: list[list[str]], title: str) -> rich.table.Table:
     return drawn
 
 
-def write_history(run: pathlib.Path, phases: list[str], seeds: list[int]) -> None:
-    """Join the phases' logs into `history.csv`: one line per seed, phase, epoch."""
+def write_history(run: pathlib.Path, logs: list[tuple[int, str, pathlib.Path]]) -> None:
+    """Join the logs of `(seed, phase, file)` into `history.csv`: one line per epoch of each."""
     lines = []
-    for seed in seeds:
-        for phase in phases:
-            log = files.read_json(files.phase_folder(run, seed, phase) / files.LOG)
-            for epoch in range(len(next(iter(log.values()), []))):
-                values = {name: f"{column[epoch]:.6g}" for name, column in log.items()}
-                lines.append({"seed": seed, "phase": phase, "epoch": epoch + 1, **values})
+    for seed, phase, path in logs:
+        log = files.read_json(path)
+        for epoch in range(len(next(iter(log.values()), []))):
+            values = {name: f"{column[epoch]:.6g}" for name, column in log.items()}
+            lines.append({"seed": seed, "phase": phase, "epoch": epoch + 1, **values})
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     files.write_text(run / files.HISTORY, text.getvalue())
-
-
-def plots(results: dict, run: pathlib.Path) -> list[pathlib.Path]:
-    """Draw the learning curves and accuracy against cost; returns the files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    folder = files.writable_folder(run / files.PLOTS)
-    drawn = []
-    for name, draw in (("curves", _draw_curves), ("accuracy-against-cost", _draw_costs)):
-        figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
-        draw(axes, results, run)
-        axes.set_title(results["title"] or results["run_id"])
-        axes.grid(alpha=0.3)
-        drawn.append(folder / f"{name}.png")
-        figure.savefig(drawn[-1], dpi=120)
-        pyplot.close(figure)
-    return drawn
 
 
 def update_markdown(path: pathlib.Path, text: str) -> None:
@@ -129,9 +120,8 @@ def card(results: dict) -> str:
     """What a run's README shows of its results."""
     environment = results["environment"]
     seconds = sum(run["seconds"] for row in results["rows"].values() for run in row["per_seed"])
-    lines = [markdown(table(results)), ""]
-    if sentence := gain(results):
-        lines.append(sentence)
+    lines = [markdown(rows_of(results)), ""]
+    lines += [sentence for sentence in conclusions(results) if sentence]
     for source, found in results["published"].items():
         lines.append(
             f"Published ({source}): {found['accuracy']:.4f}; "
@@ -151,7 +141,7 @@ def index(folder: pathlib.Path) -> str:
     rows = [["run", "model", "test accuracy", "alone", "parameters", "seeds"]]
     for path in sorted(folder.glob(f"*/{files.RESULTS}")):
         results = files.read_json(path)
-        last = list(results["rows"])[-1]
+        last = leaderboard.shown_row(results)
         row, alone = results["rows"][last], results["rows"].get("student alone", {})
         rows.append(
             [
@@ -171,31 +161,3 @@ def _accuracy(row, split):
         return "-"
     mean, spread = row[split]["accuracy"], row[split]["spread"]
     return f"{100 * mean:.2f} %" + ("" if spread is None else f" ± {100 * spread:.2f}")
-
-
-def _draw_curves(axes, results, run):
-    with open(run / files.HISTORY, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    column = "val_accuracy" if "val_accuracy" in lines[0] else "accuracy"
-    for name in results["rows"]:
-        by_epoch = {}
-        for line in lines:
-            if line["phase"] == name and line[column]:
-                by_epoch.setdefault(int(line["epoch"]), []).append(100 * float(line[column]))
-        epochs = sorted(by_epoch)
-        means = np.array([np.mean(by_epoch[e]) for e in epochs])
-        spread = np.array([np.std(by_epoch[e]) for e in epochs])
-        axes.plot(epochs, means, label=name)
-        axes.fill_between(epochs, means - spread, means + spread, alpha=0.2)
-    axes.set(xlabel="epoch", ylabel=f"{column.replace('val_', 'validation ')} (%)")
-    axes.legend()
-
-
-def _draw_costs(axes, results, run):
-    split = "test" if all("test" in row for row in results["rows"].values()) else "validation"
-    for name, row in results["rows"].items():
-        spread = 100 * (row[split]["spread"] or 0)
-        accuracy = 100 * row[split]["accuracy"]
-        axes.errorbar(row["multiply_adds"], accuracy, spread, fmt="o", capsize=4, label=name)
-    axes.set(xscale="log", xlabel="multiply-adds per image", ylabel=f"{split} accuracy (%)")
-    axes.legend()

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import rich.console
 
-from kzoo import costs, data, export
-from kzoo.recipes import _phase, files, plan, report
+from kzoo import costs, export
+from kzoo.recipes import _phase, _training_costs, build, files, plan, plots, report
 from kzoo.recipes._progress import Progress
 from kzoo.recipes.schema import Recipe
 
@@ -49,51 +49,45 @@ def train(
     if (out / files.RESULTS).exists():
         console.print(f"Finished before: {out}. Delete the folder to run again.")
         return files.read_json(out / files.RESULTS)
-    dataset = load_data(recipe)
+    dataset = build.dataset(recipe.data)
     phases = plan.phases(recipe, dataset.spec)
     rows = {phase.name: {"per_seed": []} for phase in phases}
+    teachers, logs = {}, []
     for seed in recipe.train.seeds:
-        finished = _train_seed(recipe, dataset, phases, seed, out, console)
-        for name in finished:
-            folder = files.phase_folder(out, seed, name)
-            rows[name]["per_seed"].append({"seed": seed, **files.read_json(folder / files.METRICS)})
+        for phase, folder in _train_seed(recipe, dataset, phases, seed, teachers, out, console):
+            metrics = files.read_json(folder / files.METRICS)
+            rows[phase.name]["per_seed"].append({"seed": seed, **metrics})
+            logs.append((seed, phase.name, folder / files.LOG))
     measured = {phase.classifier: _costs(phase, out, recipe.train.seeds[0]) for phase in phases}
     for phase in phases:
         rows[phase.name] |= _summary(rows[phase.name]["per_seed"]) | measured[phase.classifier]
-    best = _best_seed(rows[phases[-1].name]["per_seed"])
+        if phase.losses is not None:
+            rows[phase.name] |= _method(recipe, phase, out, console)
+    chosen = _chosen(phases, rows)
+    best = _best_seed(rows[chosen.name]["per_seed"])
     results = {
         "title": recipe.title,
         "run_id": recipe.run_id,
         "recipe": recipe.model_dump(exclude_defaults=True),
         "recipe_sha256": hashlib.sha256(recipe.identity.encode()).hexdigest(),
-        "published": _published(recipe, rows[phases[-1].name]),
+        "published": _published(recipe, rows[chosen.name]),
         "rows": rows,
+        "exported": chosen.name,
         "exported_seed": best,
-        "exports": _export(recipe, dataset, best, out, console),
+        "exports": _export(recipe, dataset, chosen, best, out, console),
         "environment": _environment(),
     }
-    report.write_history(out, [phase.name for phase in phases], recipe.train.seeds)
+    report.write_history(out, logs)
     files.write_json(out / files.RESULTS, results)
-    report.plots(results, out)
+    plots.draw(results, out)
     return results
 
 
-def load_data(recipe: Recipe):
-    """The data set of a recipe."""
-    section = recipe.data
-    return data.load(
-        section.name,
-        validation_fraction=section.validation_fraction,
-        train_size=section.train_size,
-        seed=section.seed,
-    )
-
-
-def classifier(recipe: Recipe, out: pathlib.Path, spec, seed: int) -> keras.Model:
-    """The trained classifier that a finished run produced for one seed."""
-    last = plan.phases(recipe, spec)[-1]
-    model = last.classifier()
-    model.load_weights(files.phase_folder(out, seed, last.name) / files.WEIGHTS)
+def classifier(recipe: Recipe, out: pathlib.Path, spec, seed: int, row: str) -> keras.Model:
+    """The trained classifier that a finished run produced for one seed of one row."""
+    (phase,) = [phase for phase in plan.phases(recipe, spec) if phase.name == row]
+    model = phase.classifier()
+    model.load_weights(files.phase_folder(out, seed, row) / files.WEIGHTS)
     return model
 
 
@@ -112,25 +106,39 @@ def _claim(recipe, out):
     return out
 
 
-def _train_seed(recipe, dataset, phases, seed, out, console):
-    steps = dataset.steps("train", recipe.data.batch_size)
+def _train_seed(recipe, dataset, phases, seed, shared, out, console):
+    """Train all phases of one seed; returns those that were not shared before, with folders."""
 
-    def progress(phase, seed, first_epoch):
-        title = f"seed {seed}  {phase.name}"
-        return Progress(console, title, steps, phase.epochs, first_epoch)
+    def progress(title, seed, steps, epochs, first_epoch):
+        return Progress(console, f"seed {seed}  {title}", steps, epochs, first_epoch)
 
-    finished = {}
+    finished, done = dict(shared), []
     for phase in phases:
+        if phase.name in shared:
+            continue
+        folder = files.phase_folder(out, seed, phase.name)
         finished[phase.name] = _phase.train(
             phase,
             recipe,
             dataset,
             seed=seed,
-            folder=files.phase_folder(out, seed, phase.name),
+            folder=folder,
             finished=finished,
             progress=progress,
         )
-    return finished
+        done.append((phase, folder))
+        if phase.shared:
+            shared[phase.name] = finished[phase.name]
+    return done
+
+
+def _method(recipe, phase, out, console):
+    """The losses of a method and what its training step costs; measured once."""
+    path = files.phase_folder(out, recipe.train.seeds[0], phase.name) / files.COSTS
+    if not path.exists():
+        console.print(f"Measuring a step of {phase.name}")
+        files.write_json(path, _training_costs.in_fresh_process(recipe, phase.name))
+    return {"losses": list(phase.losses), "training": files.read_json(path)}
 
 
 def _summary(per_seed):
@@ -154,6 +162,14 @@ def _costs(phase, out, seed):
     }
 
 
+def _chosen(phases, rows):
+    """The phase whose classifier is exported: the last, of methods the best on validation."""
+    methods = [phase for phase in phases if phase.losses is not None]
+    if not methods:
+        return phases[-1]
+    return max(methods, key=lambda p: rows[p.name].get("validation", {}).get("accuracy", 0.0))
+
+
 def _best_seed(per_seed):
     """The seed whose classifier is exported: chosen on validation, never on test."""
     validated = [run for run in per_seed if "validation" in run] or per_seed[:1]
@@ -170,8 +186,8 @@ def _published(recipe, row):
     }
 
 
-def _export(recipe, dataset, seed, out, console):
-    model = classifier(recipe, out, dataset.spec, seed)
+def _export(recipe, dataset, phase, seed, out, console):
+    model = classifier(recipe, out, dataset.spec, seed, phase.name)
     images = dataset.arrays("test")[0][:_PROBE_IMAGES]
     reports = {}
     for name in recipe.export.formats:

@@ -1,4 +1,4 @@
-"""Checks of configurations, shared by layers, losses and initialisers."""
+"""Checks of configurations, shared by layers, losses, initialisers and schedules."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from kzoo.testing.battery import check, expect
 from kzoo.testing.subjects import make, own_arguments, variations
 
 
-@check("layer", "loss", "initializer")
+@check("layer", "loss", "initializer", "schedule")
 def config_round_trip(entry: Entry) -> None:
     """`get_config` holds every own argument, is JSON, and `from_config` restores it."""
     base = make(entry).get_config()
@@ -27,7 +27,7 @@ def config_round_trip(entry: Entry) -> None:
         _expect_restored(entry, instance)
 
 
-@check("layer", "loss", "initializer")
+@check("layer", "loss", "initializer", "schedule")
 def registered(entry: Entry) -> None:
     """Keras finds the class again by its registered name."""
     instance = make(entry)

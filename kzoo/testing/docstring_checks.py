@@ -26,6 +26,7 @@ _REQUIRED = {
     "layer": ("Call arguments", "Input shape", "Output shape", "Example"),
     "initializer": ("Example",),
     "loss": ("Example",),
+    "schedule": ("Example",),
     "application": ("Example",),
     "trainer": ("Example",),
     "callback": ("Example",),

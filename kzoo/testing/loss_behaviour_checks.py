@@ -10,7 +10,15 @@ from keras import ops
 from kzoo.registry import Entry
 from kzoo.testing.battery import check, expect
 from kzoo.testing.gradients import value_and_gradients
-from kzoo.testing.loss_checks import evaluate, function_arguments, function_of, pair
+from kzoo.testing.loss_checks import (
+    asked,
+    call,
+    context,
+    evaluate,
+    function_arguments,
+    function_of,
+    pair,
+)
 from kzoo.testing.subjects import dtype_policy, expect_close, expect_finite, make, mapped, numpy
 
 
@@ -31,12 +39,13 @@ def projector_gradients(entry: Entry) -> None:
     """With the tiny shapes every weight of the loss and the student get a gradient."""
     sides = pair(entry, equal_shapes=False)
     loss = make(entry)
-    loss(*sides)
+    call(entry, loss, *sides)
     flat = keras.tree.flatten(list(sides))
     names = [w.path for w in loss.trainable_weights]
 
     def total(*tensors):
-        return ops.mean(loss(*keras.tree.pack_sequence_as(list(sides), list(tensors))))
+        packed = keras.tree.pack_sequence_as(list(sides), list(tensors))
+        return ops.mean(call(entry, loss, *packed))
 
     _, by_weight, by_input = value_and_gradients(total, loss.trainable_weights, flat)
     count = len(keras.tree.flatten(sides[0]))
@@ -85,12 +94,14 @@ def half_precision(entry: Entry) -> None:
 def _expect_policy_ignored(entry: Entry) -> None:
     sides = pair(entry, equal_shapes=False)
     reference = make(entry)
-    expected = numpy(reference(*sides))
+    reference.build(*(mapped(lambda a: a.shape, side) for side in sides))
+    initial = reference.get_weights()
+    expected = numpy(call(entry, reference, *sides))
     with dtype_policy("mixed_float16"):
         loss = make(entry)
         loss.build(*(mapped(lambda a: a.shape, side) for side in sides))
-        loss.set_weights(reference.get_weights())
-        value = numpy(loss(*sides))
+        loss.set_weights(initial)
+        value = numpy(call(entry, loss, *sides))
     expect(value.dtype == "float32", f"Under mixed_float16 the loss is {value.dtype}.")
     expect_close(value, expected, "The loss under mixed_float16", 1e-5)
 
@@ -98,7 +109,7 @@ def _expect_policy_ignored(entry: Entry) -> None:
 def _gradients(function: Callable, entry: Entry, teacher: Any, student: Any):
     """The loss and the gradients of its mean to each teacher and student tensor."""
     flat = keras.tree.flatten([teacher, student])
-    keywords = function_arguments(entry)
+    keywords = {**function_arguments(entry), **asked(function, context(entry))}
 
     def total(*tensors):
         sides = keras.tree.pack_sequence_as([teacher, student], list(tensors))

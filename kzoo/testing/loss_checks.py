@@ -44,9 +44,30 @@ def function_arguments(entry: Entry) -> dict[str, Any]:
     return {name: value for name, value in arguments(entry).items() if name in known}
 
 
-def evaluate(entry: Entry, teacher: Any, student: Any) -> np.ndarray:
-    """The function's value with the tiny arguments."""
-    return numpy(function_of(entry)(teacher, student, **function_arguments(entry)))
+def context(entry: Entry) -> dict[str, Any]:
+    """What a loss is told beside the two features, by name: arrays with one row per sample."""
+    given = entry.tiny.get("context", {})
+    return dict(given() if callable(given) else given)
+
+
+def asked(function: Callable[..., Any], told: dict[str, Any]) -> dict[str, Any]:
+    """That part of the context which a function has parameters for."""
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in told.items() if name in known}
+
+
+def evaluate(entry: Entry, teacher: Any, student: Any, rows: Any = None) -> np.ndarray:
+    """The function's value with the tiny arguments; of some rows of the context, if given."""
+    function = function_of(entry)
+    told = asked(function, context(entry))
+    if rows is not None:
+        told = mapped(lambda a: a[rows] if isinstance(a, np.ndarray) else a, told)
+    return numpy(function(teacher, student, **told, **function_arguments(entry)))
+
+
+def call(entry: Entry, loss: Any, teacher: Any, student: Any) -> Any:
+    """The class's value, told what it asks for."""
+    return loss(teacher, student, **asked(loss.call, context(entry)))
 
 
 def pair(entry: Entry, equal_shapes: bool = True, seed: int = 0) -> tuple[Any, Any]:
@@ -61,7 +82,7 @@ def function_equals_class(entry: Entry) -> None:
     """The class gives the value of the function of the same name."""
     teacher, student = pair(entry)
     bare = {"projector": None} if "projector" in own_arguments(entry.target) else {}
-    value = make(entry, **bare)(teacher, student)
+    value = call(entry, make(entry, **bare), teacher, student)
     expect_close(value, evaluate(entry, teacher, student), "Class against function", 1e-6)
 
 
@@ -82,11 +103,11 @@ def output_shape(entry: Entry) -> None:
     per_sample = entry.facts.get("per_sample", False)
     batch = len(keras.tree.flatten(teacher)[0])
     expected = (batch,) if per_sample else ()
-    value = make(entry)(teacher, student)
+    value = call(entry, make(entry), teacher, student)
     expect(tuple(value.shape) == expected, f"Shape {tuple(value.shape)} instead of {expected}.")
     expect_finite(value, "The loss")
     inputs = [mapped(lambda a: keras.Input(a.shape[1:]), side) for side in (teacher, student)]
-    symbolic = tuple(make(entry)(*inputs).shape)
+    symbolic = tuple(_symbolic(entry, inputs)[1].shape)
     expected = (None,) if per_sample else ()
     expect(symbolic == expected, f"Symbolic shape {symbolic} instead of {expected}.")
 
@@ -133,7 +154,8 @@ def permutation(entry: Entry) -> None:
     teacher, student = pair(entry)
     value = evaluate(entry, teacher, student)
     order = np.roll(np.arange(len(keras.tree.flatten(teacher)[0])), 1)
-    permuted = evaluate(entry, *(mapped(lambda a: a[order], side) for side in (teacher, student)))
+    sides = [mapped(lambda a: a[order], side) for side in (teacher, student)]
+    permuted = evaluate(entry, *sides, rows=order)
     expected = value[order] if entry.facts.get("per_sample", False) else value
     expect_close(permuted, expected, "The loss of a permuted batch")
 
@@ -147,7 +169,8 @@ def sample_independence(entry: Entry) -> None:
     together = evaluate(entry, *sides)
     for index in range(len(together)):
         one = slice(index, index + 1)
-        alone = evaluate(entry, *(mapped(lambda a, s=one: a[s], side) for side in sides))
+        cut = [mapped(lambda a, s=one: a[s], side) for side in sides]
+        alone = evaluate(entry, *cut, rows=one)
         expect_close(alone, together[one], f"Sample {index} alone and in its batch")
 
 
@@ -156,7 +179,9 @@ def save_and_load(entry: Entry) -> None:
     """A model of the loss gives the same value after a `.keras` round trip."""
     sides = pair(entry, equal_shapes=False)
     inputs = [mapped(lambda a: keras.Input(a.shape[1:]), side) for side in sides]
-    model = keras.Model(inputs, make(entry)(*inputs))
+    told, value = _symbolic(entry, inputs)
+    sides = [*sides, *(context(entry)[symbol.name] for symbol in told)]
+    model = keras.Model([*inputs, *told], value)
     for weight in model.weights:
         weight.assign(numpy(weight) + 0.1)
     with tempfile.TemporaryDirectory() as folder:
@@ -164,3 +189,14 @@ def save_and_load(entry: Entry) -> None:
         model.save(path)
         loaded = keras.saving.load_model(path)
     expect_close(loaded(list(sides)), model(list(sides)), "The loss after loading", 1e-6)
+
+
+def _symbolic(entry: Entry, inputs: list) -> tuple[list, Any]:
+    """Symbols for the context that the loss asks for, and its symbolic value."""
+    loss = make(entry)
+    told = {
+        name: keras.Input(a.shape[1:], dtype=str(a.dtype), name=name)
+        for name, a in asked(loss.call, context(entry)).items()
+        if isinstance(a, np.ndarray)
+    }
+    return list(told.values()), loss(*inputs, **told)

@@ -1,6 +1,7 @@
 """Classes out of predictions and labels, for the diagnostics of a classifier."""
 
 import math
+import warnings
 
 import keras
 from keras import ops
@@ -24,8 +25,14 @@ def labels_of(y, classes):
     return None
 
 
-def no_better_than_chance(accuracy, classes, samples):
-    """Whether an accuracy is within two standard deviations of guessing, on enough samples."""
+def warn_of_chance(name, accuracy, classes, samples):
+    """Warn where a teacher is within two standard deviations of guessing, on enough samples."""
     chance = 1.0 / classes
     deviation = math.sqrt(chance * (1.0 - chance) / max(samples, 1.0))
-    return samples >= 20 * classes and accuracy <= chance + 2.0 * deviation
+    if samples >= 20 * classes and accuracy <= chance + 2.0 * deviation:
+        warnings.warn(
+            f"The teacher {name!r} is right for {accuracy:.1%} of the samples, no better than "
+            f"chance ({chance:.1%} of {classes} classes). Is it trained, are its inputs "
+            "preprocessed as it expects, are its classes in the same order?",
+            stacklevel=2,
+        )

@@ -83,3 +83,10 @@ def seeds_of(model):
     """State of the seed generators of all layers: the variables that are no weights."""
     weights = {id(v) for v in model.weights}
     return [v for v in model.variables if id(v) not in weights]
+
+
+def call_unchanged(model, x):
+    """Run a model in training mode; whatever it assigns to its variables is thrown away."""
+    values = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(state_mapping=values):
+        return model(x, training=True)

@@ -1,18 +1,21 @@
 """A student learns from the labels and from a frozen teacher."""
 
-import warnings
-
 import keras
 from keras import ops
 
 from kzoo.losses import SoftTargets
 from kzoo.losses._projector import shared_projections
 from kzoo.registry import register
-from kzoo.trainers._checks import Schedule, check_arguments, check_inputs
-from kzoo.trainers._labels import class_of, labels_of, no_better_than_chance
-from kzoo.trainers._pair import OUTPUTS, Pair
+from kzoo.trainers._batch import Batch
+from kzoo.trainers._checks import Schedule, check_arguments, check_variables
+from kzoo.trainers._course import Course
+from kzoo.trainers._labels import class_of, labels_of, warn_of_chance
+from kzoo.trainers._lesson import Told, acts, pick
+from kzoo.trainers._pretraining import Pretraining
+from kzoo.trainers._teaching import OUTPUTS
 from kzoo.trainers._terms import reduce_term
 from kzoo.trainers.trainer import Trainer
+from kzoo.trainers.update import Update
 
 
 @register(
@@ -94,80 +97,124 @@ class Distiller(Trainer):
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
         losses = list(losses) if isinstance(losses, list | tuple) else [losses]
-        check_arguments(student, teacher, losses, task_weight)
+        check_arguments(losses, task_weight)
+        course = Course(student, teacher, losses)
+        check_variables(student, course.teachers)
         self.student = student
-        self.distillation_losses = losses
+        self.distillation_losses = course.losses
         self.task_weight = task_weight
-        self.freeze(teacher)
-        self._pair = Pair(student, teacher, losses)
-        if student.built and teacher.built:
+        self._course = course
+        for model in self.teacher_models:
+            self.freeze(model)
+        if course.ready:
             self._prepare()
 
     @property
-    def teacher(self):
-        """The model that is learnt from."""
-        return self._pair.teacher
+    def teachers(self):
+        """What is learnt from, a list: `Teacher`, `TeacherEnsemble` or `TeacherCache`."""
+        return list(self._course.teachers)
 
-    def teacher_inputs(self, x):
-        """What the teacher is given for a batch: `x`, unless overridden."""
-        return x
+    @property
+    def teacher(self):
+        """The model that is learnt from; of several teachers the first one's."""
+        return self._course.teachers[0].model
+
+    @property
+    def teacher_models(self):
+        """All models that only run, so that a saved trainer holds their weights."""
+        return [model for teacher in self._course.teachers for model in teacher.models]
 
     def build(self, input_shape=None):
         """Build the models, then the losses from the shapes of their taps."""
-        for model in (self.student, self.teacher):
-            if not model.built:
-                model.build(input_shape)
+        self._course.build(Batch.of(input_shape).inputs)
         self._prepare()
 
     def _prepare(self):
-        if self._pair.read_student is None:
-            if type(self).teacher_inputs is Distiller.teacher_inputs:
-                check_inputs(self.student, self.teacher)
-            self._pair.prepare()
+        self._course.prepare()
         self.built = True
 
     def call(self, inputs, training=None):
         """The student's output."""
-        return self.student(inputs, training=training)
+        return self.student(Batch.of(inputs).inputs, training=training)
 
     def compute_output_shape(self, input_shape):
         """The student's."""
-        return self.student.compute_output_shape(input_shape)
+        return self.student.compute_output_shape(Batch.of(input_shape).inputs)
+
+    def updates(self):
+        """One: it moves the student and what the losses train with it."""
+        own = [
+            v for loss in self.distillation_losses if acts(loss, "fit") for v in loss.fit_variables
+        ]
+        moved = {id(v) for v in (*self.student.trainable_variables, *own)}
+        variables = [v for v in self.trainable_variables if id(v) in moved]
+        return [Update("model", self.compute_terms, variables)]
 
     def compute_terms(self, x, y, sample_weight, training):
         """The task's loss and one term for each distillation loss."""
-        step = self.optimizer.iterations
+        step, batch = self.optimizer.iterations, Batch.of(x)
+        terms = {}
         with shared_projections():
-            student = self._pair.read_student(x, training=training)
-            teacher = self.call_frozen(self._pair.read_teacher, self.teacher_inputs(x))
-            terms = {}
+            student = self._course.read(batch.inputs, training=training)
             if self.task_weight != 0 and self._compile_loss is not None:
                 task = self.task_loss(y, student[OUTPUTS], sample_weight)
                 terms["task_loss"] = reduce_term(task, None) * _weight(self.task_weight, step)
-            for name, loss in self._pair.named.items():
-                value = self._pair.compare(loss, teacher, student, training)
-                value = reduce_term(value, sample_weight)
-                terms[name] = value * loss.weight_at(step)
-        self._log_classes(x, y, teacher[OUTPUTS], student[OUTPUTS])
+            told = Told(training, self._labels(y, student), batch, self._course.read)
+            for lesson in self._course.lessons:
+                teacher = lesson.teacher.read(self.call_frozen, batch)
+                for name, loss in lesson.acting("fit").items():
+                    value = reduce_term(lesson.compare(loss, teacher, student, told), sample_weight)
+                    terms[name] = value * loss.weight_at(step) * lesson.weight
+                    self._log_diagnostics(name, loss, teacher, student, x)
+                self._log_classes(lesson, x, y, teacher[OUTPUTS], student[OUTPUTS])
         return student[OUTPUTS], terms
+
+    def pretrain(self, x=None, y=None, optimizer=None, **kwargs):
+        """The stage before `fit` of the methods that were published in stages.
+
+        It minimises the losses with `stage="pretrain"` or `"both"` alone, without the task's, and
+        moves only what lies before their taps in the student and their own projectors; a
+        paraphraser (`FactorTransfer`) learns to reconstruct the teacher's feature.
+
+        Args:
+            x: data as for `fit`.
+            y: as for `fit`; only losses that ask for labels read it.
+            optimizer: an optimiser of its own; the compiled one's kind and settings by default.
+            **kwargs: those of `fit`: `epochs`, `batch_size`, `callbacks`, `verbose`, ...
+
+        Returns:
+            The `History` of the stage.
+
+        Raises:
+            ValueError: where no loss has such a stage.
+        """
+        if optimizer is None:
+            optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+        eager = {"run_eagerly": self.run_eagerly, "jit_compile": self.jit_compile}
+        return self.pretraining(optimizer, **eager).fit(x, y, **kwargs)
+
+    def pretraining(self, optimizer, **kwargs):
+        """The compiled trainer of that stage, for those who want to checkpoint it.
+
+        Args:
+            optimizer: of the stage.
+            **kwargs: those of `compile`.
+        """
+        stage = Pretraining(self._course)
+        stage.compile(optimizer, **kwargs)
+        return stage
 
     def diagnose(self, logs, ignore=()):
         """Warn about a teacher at chance and about terms that stayed 0."""
-        named = self._pair.named.items()
+        named = [pair for lesson in self._course.lessons for pair in lesson.named.items()]
         quiet = [n for n, loss in named if isinstance(loss.weight, Schedule) or loss.weight == 0]
         quiet += ["task_loss"] if isinstance(self.task_weight, Schedule) else []
         super().diagnose(logs, (*ignore, *quiet))
-        if "teacher_accuracy" not in logs:
-            return
-        accuracy, classes = logs["teacher_accuracy"], self._pair.classes
-        samples = float(ops.convert_to_numpy(self._trackers["teacher_accuracy"].count))
-        if no_better_than_chance(accuracy, classes, samples):
-            warnings.warn(
-                f"The teacher is right for {accuracy:.1%} of the samples, no better than chance "
-                f"({1 / classes:.1%} of {classes} classes). Is it trained, are its inputs "
-                "preprocessed as it expects, are its classes in the same order?",
-                stacklevel=2,
-            )
+        for lesson in self._course.lessons:
+            name = "teacher_accuracy" + lesson.suffix
+            if name in logs:
+                samples = float(ops.convert_to_numpy(self._trackers[name].count))
+                warn_of_chance(lesson.teacher.name, logs[name], lesson.classes, samples)
 
     def export(self, path, **kwargs):
         """Export the student alone, without teacher and projectors.
@@ -183,12 +230,13 @@ class Distiller(Trainer):
     def get_config(self):
         """The constructor's arguments."""
         serialize = keras.saving.serialize_keras_object
-        weight = self.task_weight
+        (teacher, losses), weight = self._course.given, self.task_weight
+        several = isinstance(teacher, list | tuple)
         return {
             **super().get_config(),
             "student": serialize(self.student),
-            "teacher": serialize(self.teacher),
-            "losses": [serialize(loss) for loss in self.distillation_losses],
+            "teacher": [serialize(t) for t in teacher] if several else serialize(teacher),
+            "losses": [serialize(loss) for loss in losses],
             "task_weight": serialize(weight) if isinstance(weight, Schedule) else weight,
         }
 
@@ -202,16 +250,29 @@ class Distiller(Trainer):
             )
         return cls(**config)
 
-    def _log_classes(self, x, y, teacher, student):
+    def _labels(self, y, student):
+        """The class of each sample, where `y` and the student's output tell."""
+        outputs = student[OUTPUTS]
+        return None if class_of(outputs) is None else labels_of(y, outputs.shape[-1])
+
+    def _log_diagnostics(self, name, loss, teacher, student, x):
+        sides = [
+            pick(loss, shown, names)
+            for shown, names in ((teacher, loss.teacher_taps), (student, loss.student_taps))
+        ]
+        for key, value in loss.diagnostics(*sides).items():
+            self.log(f"{name}_{key}", value, x)
+
+    def _log_classes(self, lesson, x, y, teacher, student):
         teacher_class, student_class = class_of(teacher), class_of(student)
         if teacher_class is None:
             return
-        self._pair.classes = teacher.shape[-1]
+        lesson.classes = teacher.shape[-1]
         labels = labels_of(y, teacher.shape[-1])
         if labels is not None:
-            self.log("teacher_accuracy", ops.equal(labels, teacher_class), x)
+            self.log("teacher_accuracy" + lesson.suffix, ops.equal(labels, teacher_class), x)
         if student_class is not None and student.shape[-1] == teacher.shape[-1]:
-            self.log("agreement", ops.equal(student_class, teacher_class), x)
+            self.log("agreement" + lesson.suffix, ops.equal(student_class, teacher_class), x)
 
 
 def _tiny(small):

@@ -10,7 +10,7 @@ from keras import ops
 
 from kzoo.trainers._diagnosis import with_diagnosis
 from kzoo.trainers._discovery import discover_names
-from kzoo.trainers._state import State
+from kzoo.trainers._state import State, call_unchanged
 from kzoo.trainers._terms import batch_size, reduce_term, regularization
 from kzoo.trainers.player_optimizers import check_players
 from kzoo.trainers.update import Update
@@ -115,10 +115,17 @@ class Trainer(State):
             return None
         return self._compile_loss(y, y_pred, sample_weight) * float(_backend().replicas())
 
-    def call_frozen(self, model, x):
-        """Outputs of a frozen model: inference mode, no gradient."""
+    def call_frozen(self, model, x, batch_statistics=False):
+        """Outputs of a frozen model, without gradient.
+
+        Args:
+            model: the model.
+            x: its inputs.
+            batch_statistics: whether it runs in training mode; what that would change in
+                it (moving statistics, seeds) is thrown away.
+        """
         with _backend().no_gradients():
-            outputs = model(x, training=False)
+            outputs = call_unchanged(model, x) if batch_statistics else model(x, training=False)
         return keras.tree.map_structure(ops.stop_gradient, outputs)
 
     def log(self, name, value, x):

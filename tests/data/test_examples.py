@@ -5,8 +5,21 @@ import pytest
 
 from kzoo import data
 
+NAMES = [
+    "BatchOptions",
+    "ClassUniform",
+    "CropFlip",
+    "Dataset",
+    "RawData",
+    "SameClassPairs",
+    "Sequence",
+    "Shuffled",
+    "SuperclassUniform",
+    "load",
+]
 
-@pytest.mark.parametrize("name", ["CropFlip", "Dataset", "RawData", "Sequence", "load"])
+
+@pytest.mark.parametrize("name", NAMES)
 def test_example_of_the_docstring_prints_what_it_says(name, tmp_path, monkeypatch, capsys):
     """The battery runs those of registered data sets."""
     monkeypatch.chdir(tmp_path)

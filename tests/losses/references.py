@@ -6,6 +6,10 @@ Each takes arrays of teacher and student and the keywords of the loss's function
 
 import numpy as np
 
+from tests.losses import references_activations as activations
+from tests.losses import references_boundaries as boundaries
+from tests.losses import references_relations as relations
+
 
 def soft_targets(teacher, student, temperature=4.0):
     """T² Σ p (log p − log q), by the definition and class by class."""
@@ -27,5 +31,11 @@ def _probabilities(logits):
     return powers / powers.sum()
 
 
-REFERENCES = {"SoftTargets": soft_targets, "Hint": hint}
-SETTINGS = {"SoftTargets": [{"temperature": t} for t in (1.0, 4.0, 20.0)], "Hint": [{}]}
+REFERENCES = {"SoftTargets": soft_targets, "Hint": hint, **activations.REFERENCES}
+SETTINGS = {
+    "SoftTargets": [{"temperature": t} for t in (1.0, 4.0, 20.0)],
+    "Hint": [{}],
+    **activations.SETTINGS,
+}
+REFERENCES |= boundaries.REFERENCES | relations.REFERENCES
+SETTINGS |= boundaries.SETTINGS | relations.SETTINGS

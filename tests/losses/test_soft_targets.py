@@ -150,5 +150,5 @@ def test_other_classes_are_refused_with_the_mend():
 
 
 def test_several_pairs_are_refused():
-    with pytest.raises(ValueError, match="use one SoftTargets per pair"):
+    with pytest.raises(ValueError, match="give one SoftTargets per pair"):
         SoftTargets(teacher_tap=["a", "b"], student_tap=["a", "b"])

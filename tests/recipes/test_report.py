@@ -25,6 +25,7 @@ def results():
     return {
         "title": "a title",
         "run_id": "0" * 8,
+        "recipe": {},
         "published": {"the paper": {"accuracy": 0.9, "difference": 0.02}},
         "rows": {"student alone": row(0.90, 0.92), "distilled student": row(0.93, 0.93)},
         "environment": {

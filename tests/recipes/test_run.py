@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo.recipes import files, record, report, run, schema
+from kzoo.recipes import build, files, record, report, run, schema
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = {
@@ -52,9 +52,9 @@ def test_results_hold_every_phase_and_seed(finished):
 @pytest.mark.tensorflow
 def test_alone_and_distilled_start_equal_and_end_apart(finished):
     recipe, out, _ = finished
-    spec = run.load_data(recipe).spec
-    distilled = run.classifier(recipe, out, spec, 0)
-    alone = run.classifier(recipe, out, spec, 0)
+    spec = build.dataset(recipe.data).spec
+    distilled = run.classifier(recipe, out, spec, 0, "distilled student")
+    alone = run.classifier(recipe, out, spec, 0, "distilled student")
     alone.load_weights(files.phase_folder(out, 0, "student alone") / files.WEIGHTS)
     differences = [
         np.abs(a - b).max()

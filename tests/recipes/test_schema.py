@@ -18,6 +18,7 @@ name = "Distiller"
 name = "KD"
 args = { temperature = 2.0 }
 """
+METHODS = MINIMAL + '[teacher]\nname = "LeNet5"\n[[methods]]\nname = "a"\n'
 
 
 @pytest.fixture
@@ -52,6 +53,12 @@ def test_run_id_ignores_titles_and_defaults_but_not_settings(write):
         (DISTILLED + "argz = 1", r"unknown key 'trainer.losses.0.argz'. Did you mean 'args'"),
         (MINIMAL + "[train]\nepochs = 0", r"train.epochs: .*greater than 0"),
         (MINIMAL + '[trainer]\nname = "Distiller"', r"\[teacher\] and \[trainer\] name belong"),
+        (
+            DISTILLED + '[[methods]]\nname = "a"',
+            r"give \[\[methods\]\] or \[trainer\] name, not both",
+        ),
+        (MINIMAL + '[[methods]]\nname = "a"', r"\[\[methods\]\] need a \[teacher\] too"),
+        (METHODS + '[[methods]]\nname = "a"', r"needs a name of its own"),
         ("[model\n", r"not valid TOML"),
         ("", r"model: Field required"),
     ],

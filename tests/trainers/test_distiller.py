@@ -289,19 +289,6 @@ def test_bad_arguments():
         Distiller(student, large, SoftTargets())
 
 
-def test_inputs_of_the_teacher_can_be_adapted():
-    class Zoomed(Distiller):
-        def teacher_inputs(self, x):
-            return ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
-
-    inputs = keras.Input((16, 16, 1))
-    pooled = keras.layers.AveragePooling2D(2)(inputs)
-    teacher = keras.Model(inputs, classifier("inner")(pooled), name="teacher")
-    trainer = Zoomed(classifier("student"), teacher, SoftTargets())
-    trainer.compile("sgd", "sparse_categorical_crossentropy")
-    assert "soft_targets" in trainer.fit(*images(4), verbose=0).history
-
-
 _REPLICAS = """
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]

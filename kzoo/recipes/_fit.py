@@ -1,0 +1,70 @@
+"""`fit` from the last good checkpoint, on whichever backend."""
+
+import inspect
+
+import keras
+
+from kzoo import callbacks
+from kzoo.recipes._progress import Clock
+
+EVALUATION_BATCH = 256
+
+
+def fit(fitted, epochs, recipe, dataset, seed, folder, watch) -> dict[str, list[float]]:
+    """Fit to the end, wherever an earlier try stopped.
+
+    Args:
+        fitted: what is fitted, compiled.
+        epochs: how many in all.
+        recipe: the `schema.Recipe`.
+        dataset: the `kzoo.data.Dataset` to train on.
+        seed: of the batches.
+        folder: of the checkpoint.
+        watch: function of the first epoch that returns further callbacks.
+
+    Returns:
+        The log of all epochs.
+
+    Raises:
+        ValueError: where the loss becomes NaN.
+    """
+    checkpoint = callbacks.ResumableCheckpoint(folder)
+    if not fitted.built:
+        fitted.build((None, *dataset.spec.image_shape))
+    first_epoch = checkpoint.restore(fitted)
+    stop = callbacks.StopOnNaN()
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    feed = dataset.pipeline if on_tensorflow else dataset.sequence
+    if first_epoch < epochs:
+        fitted.fit(
+            feed(
+                "train",
+                recipe.data.batch_size,
+                shuffle=True,
+                augment=recipe.data.augment,
+                seed=seed,
+                first_epoch=first_epoch,
+                sample_index=asks_for_numbers(fitted),
+            ),
+            validation_data=_validation(feed, dataset),
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            shuffle=False,
+            callbacks=[stop, Clock(), checkpoint, *watch(first_epoch)],
+            verbose=0,
+        )
+    if stop.message:
+        raise ValueError(f"{fitted.name}, seed {seed}: {stop.message}")
+    return checkpoint.history
+
+
+def asks_for_numbers(fitted):
+    """Whether a loss wants to know which sample is which."""
+    losses = getattr(fitted, "distillation_losses", ())
+    return any("sample_index" in inspect.signature(loss.call).parameters for loss in losses)
+
+
+def _validation(feed, dataset):
+    if dataset.spec.sizes.get("validation"):
+        return feed("validation", EVALUATION_BATCH)
+    return None

@@ -1,0 +1,74 @@
+"""The stage before `fit` of the methods that were published in stages."""
+
+from kzoo import taps
+from kzoo.losses._projector import shared_projections
+from kzoo.trainers._batch import Batch
+from kzoo.trainers._labels import labels_of
+from kzoo.trainers._lesson import Told
+from kzoo.trainers._teaching import OUTPUTS
+from kzoo.trainers._terms import reduce_term
+from kzoo.trainers.trainer import Trainer
+from kzoo.trainers.update import Update
+
+
+class Pretraining(Trainer):
+    """Minimises the pretraining terms of a course: no task loss, nothing behind the taps moves.
+
+    Args:
+        course: a `Course`, prepared or with built models.
+
+    Raises:
+        ValueError: where no loss has a stage of this kind.
+    """
+
+    def __init__(self, course):
+        super().__init__(dtype=course.student.dtype_policy, name="pretraining")
+        course.prepare()
+        self._course = course
+        self.student = course.student
+        self.staged = [
+            loss for lesson in course.lessons for loss in lesson.acting("pretrain").values()
+        ]
+        if not self.staged:
+            raise ValueError(
+                "No loss has a stage before `fit`. Give one stage='pretrain' (as FitNets, "
+                "activation boundaries and FSP were published) or 'both', or call `fit` at once."
+            )
+        # A loss with a stage of its own looks at the teacher alone.
+        self._taught = [loss for loss in self.staged if loss.pretrain_call is None]
+        self.freeze_teachers()
+        self.built = True
+
+    def freeze_teachers(self):
+        """Register all teachers as models that only run."""
+        for teacher in self._course.teachers:
+            for model in teacher.models:
+                self.freeze(model)
+
+    def call(self, inputs, training=None):
+        """The student's output."""
+        return self.student(Batch.of(inputs).inputs, training=training)
+
+    def updates(self):
+        """One: the student before the taps, and the losses' own variables."""
+        read = [tap for loss in self._taught for tap in loss.student_taps]
+        moved = taps.variables_before(self.student, read) if read else []
+        moved += [v for loss in self.staged for v in loss.pretrain_variables]
+        wanted = {id(v) for v in moved}
+        variables = [v for v in self.trainable_variables if id(v) in wanted]
+        return [Update("model", self.compute_terms, variables)]
+
+    def compute_terms(self, x, y, sample_weight, training):
+        """One term for each loss of this stage."""
+        batch, terms = Batch.of(x), {}
+        with shared_projections():
+            student = self._course.read(batch.inputs, training=bool(self._taught) and training)
+            labels = labels_of(y, student[OUTPUTS].shape[-1])
+            told = Told(training, labels, batch, self._course.read)
+            for lesson in self._course.lessons:
+                teacher = lesson.teacher.read(self.call_frozen, batch)
+                for name, loss in lesson.acting("pretrain").items():
+                    value = lesson.compare(loss, teacher, student, told, stage="pretrain")
+                    value = reduce_term(value, sample_weight)
+                    terms[name] = value * loss.weight_at(self.optimizer.iterations) * lesson.weight
+        return student[OUTPUTS], terms

@@ -1,0 +1,220 @@
+"""Run a teacher once over a data set and keep what it shows."""
+
+import pathlib
+import time
+
+import keras
+import numpy as np
+
+from kzoo.data import batch_keys
+from kzoo.data.batch_options import BatchOptions
+from kzoo.trainers import _recording
+from kzoo.trainers._batch import Batch
+from kzoo.trainers._course import as_teachers
+from kzoo.trainers.teacher_cache import REPLAYED, TeacherCache
+
+DTYPES = ("float32", "float16")
+_SECONDS_BETWEEN_MARKS = 5.0
+
+
+def cache_teacher(
+    teacher,
+    dataset,
+    taps,
+    path,
+    split="train",
+    *,
+    dtype="float32",
+    batch_size=256,
+    replay=None,
+    epochs=1,
+    verbose=1,
+):
+    """Record a teacher's outputs for every image of a split.
+
+    Training with the returned cache never runs the teacher. The recording is resumable: stopped
+    or killed, the same call goes on where it was; finished, it only opens the files, after it has
+    made sure that they belong to this teacher and these images.
+
+    Outputs for plain images are wrong for augmented ones. `replay` records the teacher on
+    the augmented images themselves, for a number of epochs: the augmentation of `kzoo.data` is a
+    function of the seed and the epoch, so the training sees the same images again.
+
+    Args:
+        teacher: a `keras.Model`, a `Teacher` or a `TeacherEnsemble`.
+        dataset: a `kzoo.data.Dataset`.
+        taps: names of what to record (see `kzoo.taps`), for example `["logits", "stage2"]`.
+        path: the folder for the files.
+        split: of the data set.
+        dtype: `"float32"` or `"float16"`, which halves the space and rounds to 3 digits.
+        batch_size: images that the teacher is given at once (without `replay`).
+        replay: the options of the training's batches: a dict with `batch_size` and, as
+            needed, `shuffle`, `augment` (by name), `seed`, `drop_remainder`.
+        epochs: how many epochs of these to record.
+        verbose: 0: silent; 1: a progress bar.
+
+    Returns:
+        A `TeacherCache`.
+
+    Raises:
+        ValueError: for a folder that holds the recording of another teacher, other images, taps
+            or options; for outputs that are not finite (in float16 also those beyond 65504).
+        OSError: where the disk has no room for the files; nothing is lost.
+
+    Example:
+
+    ```python
+    import tempfile
+    import keras
+    from kzoo import data
+    from kzoo.trainers import cache_teacher
+
+    parts = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    teacher = keras.Sequential([keras.Input((8, 8, 1)), *parts])
+    dataset = data.load("digits", train_size=64)
+    folder = tempfile.mkdtemp()
+    cache = cache_teacher(teacher, dataset, ["logits"], folder, dtype="float16", verbose=0)
+    rows = cache(numbers=[0, 5], epoch=0)["logits"]  # (2, 10)
+    ```
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
+    (teacher,) = as_teachers(teacher)
+    if getattr(teacher, "batch_statistics", False):
+        raise ValueError(
+            "The outputs of a teacher with batch_statistics=True depend on the batch, so they "
+            "cannot be recorded. Use the teacher itself."
+        )
+    folder, taps = pathlib.Path(path), [taps] if isinstance(taps, str) else list(taps)
+    options = _options(split, batch_size, replay)
+    teacher.build((None, *dataset.spec.image_shape))
+    wanted = {
+        "format": _recording.FORMAT,
+        "teacher": _recording.fingerprint_of_teacher(teacher),
+        "data": {
+            "name": dataset.spec.name,
+            "split": split,
+            "size": dataset.spec.sizes[split],
+            "sha256": _recording.fingerprint_of_data(dataset, split),
+        },
+        "taps": _tap_files(teacher, taps, dataset.spec.sizes[split], dtype, replay and epochs),
+        "replay": replay
+        and {"options": {n: getattr(options, n) for n in REPLAYED}, "epochs": epochs},
+    }
+    manifest = _recording.read_manifest(folder)
+    if manifest is None:
+        for one in wanted["taps"].values():
+            _recording.allocate(folder / one["file"], one["shape"], one["dtype"])
+        manifest = {**wanted, "done": [0, 0]}
+        _recording.write_manifest(folder, manifest)
+    _check_same(folder, manifest, wanted)
+    if "sha256" not in manifest:
+        _record(teacher, dataset, options, folder, manifest, verbose)
+    return TeacherCache(folder, name=teacher.name, weight=teacher.weight)
+
+
+def _options(split, batch_size, replay):
+    if replay is None:
+        return BatchOptions(split=split, batch_size=batch_size, sample_index=True)
+    unknown = sorted(set(replay) - (set(REPLAYED) - {"split"}))
+    if unknown or "batch_size" not in replay or not isinstance(replay.get("augment"), str | None):
+        raise ValueError(
+            "`replay` must be a dict with `batch_size` and, as needed, shuffle, augment (a "
+            f"name), seed, drop_remainder. Received: replay={replay}"
+        )
+    return BatchOptions(split=split, sample_index=True, **replay)
+
+
+def _tap_files(teacher, taps, size, dtype, epochs):
+    shapes, files = teacher.prepare(taps), _recording.file_names(taps)
+    lead = (epochs, size) if epochs else (size,)
+    unknown = [tap for tap in taps if None in shapes[tap][1:]]
+    if unknown:
+        raise ValueError(
+            f"The tap {unknown[0]!r} has the open shape {shapes[unknown[0]]}. Build the teacher "
+            "with a fixed input size."
+        )
+    return {
+        tap: {"file": files[tap], "shape": [*lead, *shapes[tap][1:]], "dtype": dtype}
+        for tap in taps
+    }
+
+
+def _check_same(folder, manifest, wanted):
+    words = {
+        "teacher": "another teacher",
+        "data": "other images",
+        "taps": "other taps or another dtype",
+        "replay": "other options of the batches",
+    }
+    for key, what in words.items():
+        if manifest.get(key) != wanted[key]:
+            raise ValueError(
+                f"{folder} holds a recording of {what}. Give another path, or delete that folder."
+            )
+
+
+def _record(teacher, dataset, options, folder, manifest, verbose):
+    """Fill the files from where they were left, and sign them."""
+    reader = _Reader(teacher, list(manifest["taps"]))
+    arrays = {
+        tap: _recording.open_array(folder / one["file"], one["shape"], one["dtype"], "r+")
+        for tap, one in manifest["taps"].items()
+    }
+    replay, (first_epoch, first_step) = manifest["replay"], manifest["done"]
+    epochs = replay["epochs"] if replay else 1
+    bar, marked = None, time.monotonic()
+    for epoch in range(first_epoch, epochs):
+        batches = dataset.sequence(**options.arguments(), first_epoch=epoch)
+        total = epochs * len(batches)
+        bar = bar or keras.utils.Progbar(total, verbose=verbose, unit_name="batch")
+        for step in range(first_step if epoch == first_epoch else 0, len(batches)):
+            x, _ = batches[step]
+            rows = x[batch_keys.SAMPLE_INDEX]
+            shown = reader.predict_on_batch(x[batch_keys.INPUTS])
+            for tap, array in arrays.items():
+                array[(epoch, rows) if replay else rows] = _finite(shown[tap], array.dtype, tap)
+            bar.update(epoch * len(batches) + step + 1)
+            if time.monotonic() - marked > _SECONDS_BETWEEN_MARKS:
+                _mark(folder, manifest, arrays, [epoch, step + 1])
+                marked = time.monotonic()
+    _mark(folder, manifest, arrays, [epochs, 0])
+    sums = {tap: _recording.sha256(folder / one["file"]) for tap, one in manifest["taps"].items()}
+    _recording.write_manifest(folder, {**manifest, "done": [epochs, 0], "sha256": sums})
+
+
+def _mark(folder, manifest, arrays, done):
+    """Note how far the recording is, once the rows are on the disk."""
+    for array in arrays.values():
+        array.flush()
+    _recording.write_manifest(folder, {**manifest, "done": done})
+
+
+def _finite(values, dtype, tap):
+    with np.errstate(over="ignore"):
+        stored = np.asarray(values).astype(dtype)
+    if not np.all(np.isfinite(stored)):
+        raise ValueError(
+            f"The teacher's outputs at {tap!r} are not finite in {dtype}. Is it trained, are its "
+            "inputs preprocessed as it expects? Values beyond 65504 need dtype='float32'."
+        )
+    return stored
+
+
+class _Reader(keras.Model):
+    """A teacher's outputs at some taps, as a model, so that `predict` compiles it."""
+
+    def __init__(self, teacher, taps):
+        super().__init__(autocast=False, name="reader")
+        # Hidden from Keras: the weights stay those of the caller's models.
+        self.shown = lambda inputs: {
+            tap: tensor for tap, tensor in teacher.read(_run, Batch(inputs)).items() if tap in taps
+        }
+
+    def call(self, inputs):
+        """Tap -> tensor."""
+        return self.shown(inputs)
+
+
+def _run(model, inputs, batch_statistics=False):
+    return model(inputs, training=False)

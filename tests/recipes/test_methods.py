@@ -1,0 +1,145 @@
+"""Methods side by side: one teacher, the same budget, a leaderboard."""
+
+import numpy as np
+import pytest
+
+from kzoo.recipes import _training_costs, files, leaderboard, report, run, schema, temperature
+
+RECIPE = {
+    "title": "tiny",
+    "model": {"name": "ResNet", "args": {"depth": 8, "filters": 2}},
+    "teacher": {"name": "ResNet", "args": {"depth": 8, "filters": 3}},
+    "data": {"train_size": 60, "batch_size": 30, "validation_fraction": 0.1},
+    "train": {"epochs": 2, "seeds": [0, 1], "tensorboard": False},
+    "companions": [{"name": "SoftTargets", "args": {"weight": 0.5}}],
+    "methods": [
+        {"name": "cross-entropy"},
+        {"name": "soft targets", "losses": [{"name": "KD"}], "companions": False},
+        {
+            "name": "AB",
+            "losses": [
+                {
+                    "name": "AB",
+                    "args": {
+                        "teacher_tap": ["stage2", "stage3"],
+                        "student_tap": ["stage2", "stage3"],
+                        "stage": "pretrain",
+                    },
+                }
+            ],
+            "pretrain_epochs": 1,
+            "companions": False,
+        },
+        {
+            "name": "CRD",
+            "losses": [
+                {
+                    "name": "CRD",
+                    "args": {"weight": {"schedule": "WarmUp", "peak": 0.8, "epochs": 1}},
+                }
+            ],
+        },
+        {"name": "no 3", "losses": [{"name": "KD"}], "omit_classes": [3], "companions": False},
+        {"name": "few", "train_size": 20, "epochs": 1},
+    ],
+}
+ROWS = ["cross-entropy", "soft targets", "AB", "CRD", "CRD + SoftTargets", "no 3", "few"]
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("methods")
+    recipe = schema.Recipe.model_validate(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        # A fresh process for each row takes long; one test below starts one.
+        patch.setattr(_training_costs, "in_fresh_process", _training_costs.measure)
+        return recipe, out, run.train(recipe, out)
+
+
+def test_every_method_is_a_row_and_the_teacher_is_trained_once(finished):
+    _, out, results = finished
+    assert list(results["rows"]) == ["teacher", *ROWS]
+    for name in ROWS:
+        assert [r["seed"] for r in results["rows"][name]["per_seed"]] == [0, 1]
+    assert [r["seed"] for r in results["rows"]["teacher"]["per_seed"]] == [0]
+    assert not (out / "seed-1" / "teacher").exists()
+    assert results["rows"]["CRD + SoftTargets"]["losses"] == [
+        "SoftTargets", "ContrastiveRepresentation",
+    ]  # fmt: skip
+    assert results["exported"] in ROWS
+
+
+def test_diagnostics_of_the_last_epoch_are_in_the_results(finished):
+    rows = finished[2]["rows"]
+    last = rows["CRD + SoftTargets"]["per_seed"][0]["last_epoch"]
+    assert {"task_loss", "soft_targets", "contrastive_representation"} <= set(last)
+    assert {"teacher_accuracy", "agreement"} <= set(last)
+    # The schedule of the weight ends at its peak after one epoch: the term is not zero.
+    assert last["contrastive_representation"] > 0
+
+
+def test_the_first_stage_is_part_of_the_budget(finished):
+    _, out, _ = finished
+    for name, epochs in (("AB", 1), ("cross-entropy", 2), ("few", 1)):
+        assert len(files.read_json(out / "seed-0" / name / files.LOG)["loss"]) == epochs
+
+
+def test_an_omitted_class_is_missed_and_its_bias_corrected(finished):
+    found = finished[2]["rows"]["no 3"]["per_seed"][0]["omitted"]
+    assert found["classes"] == [3]
+    assert found["omitted"]["images"] == np.sum(np.asarray(_labels()) == 3)
+    assert found["omitted"]["after"] <= found["omitted"]["before"]
+
+
+def _labels():
+    from kzoo import data
+
+    return data.load("digits").arrays("test")[1]
+
+
+def test_the_leaderboard(finished):
+    results = finished[2]
+    header, *rows = report.rows_of(results)
+    assert header == list(leaderboard.COLUMNS)
+    assert {row[0] for row in rows} == {*ROWS, "teacher"}
+    means = [results["rows"][row[0]]["test"]["accuracy"] for row in rows[:-1]]
+    assert means == sorted(means, reverse=True)
+    cells = {row[0]: row for row in rows}
+    gain = leaderboard.differences(results, "CRD", "soft targets")
+    assert cells["CRD"][2] == f"{np.mean(gain):+.2f} ± {np.std(gain, ddof=1):.2f}"
+    assert cells["soft targets"][2] == "-"
+    assert int(cells["CRD"][5].replace(",", "")) > 0 == int(cells["cross-entropy"][5])
+    text = " ".join(report.conclusions(results))
+    for name in (name for name in ROWS if name != "soft targets"):
+        assert name in text
+
+
+def test_plots_and_history(finished):
+    _, out, _ = finished
+    for name in ("curves", "leaderboard"):
+        assert (out / files.PLOTS / f"{name}.png").stat().st_size > 5000
+    assert (out / files.HISTORY).read_text().count("CRD + SoftTargets") == 4
+
+
+def test_a_finished_run_is_only_read(finished):
+    recipe, out, results = finished
+    assert run.train(recipe, out) == results
+
+
+def test_costs_come_from_a_fresh_process(finished):
+    recipe, _, _ = finished
+    costs = _training_costs.in_fresh_process(recipe, "CRD")
+    assert costs["step_ms"] > 0
+    assert costs["peak_bytes"] > 5e7
+    assert costs["extra_parameters"] == 2 * 128 + 8 * 128 + 12 * 128
+    with pytest.raises(RuntimeError, match="Measuring 'nothing' failed"):
+        _training_costs.in_fresh_process(recipe, "nothing")
+
+
+def test_the_temperature_study_draws_teacher_and_student(finished):
+    _, out, _ = finished
+    curves, path = temperature.study(out)
+    assert path.stat().st_size > 5000
+    assert curves["probabilities"].shape[0] == len(temperature.TEMPERATURES)
+    assert len(temperature.table(curves)) == 6
