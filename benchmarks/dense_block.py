@@ -9,11 +9,7 @@ batch of one image, which leaves out the libraries and the graph.
 """
 
 import argparse
-import json
 import os
-import pathlib
-import platform
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from _report import emit, peak_resident_mb
 
 from kzoo.applications import DenseNet, DenseNetBC
 
@@ -127,16 +124,7 @@ def measure_memory(name, form, batch):
     model = build({**NETWORKS, **QUICK}[name], form)
     for _ in range(3):
         model.train_on_batch(x, y)
-    print(_peak_resident_mb())
-
-
-def _peak_resident_mb():
-    # Linux hands the parent's `ru_maxrss` down to a subprocess; VmHWM is the process's own.
-    status = pathlib.Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # bytes on macOS
+    print(peak_resident_mb())
 
 
 def measure(name, network, forms, batch, repetitions):
@@ -176,23 +164,13 @@ def main():
         return
     networks = QUICK if args.quick else {n: NETWORKS[n] for n in args.network or NETWORKS}
     repetitions = 3 if args.quick else args.repetitions
-    report = {
-        "benchmark": "dense_block",
-        "settings": {"batch": args.batch, "shape": SHAPE, "repetitions": repetitions},
-        "machine": {"processor": platform.machine(), "cpus": os.cpu_count()},
-        "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
-        "load_before": os.getloadavg(),
-        "networks": {},
-    }
+    load, found = os.getloadavg(), {}
     for name, network in networks.items():
         print(name, file=sys.stderr, flush=True)
-        report["networks"][name] = measure(name, network, args.forms, args.batch, repetitions)
-    report["load_after"] = os.getloadavg()
-    text = json.dumps(report, indent=2)
-    print(text)
-    if args.out:
-        with open(args.out, "w") as file:
-            file.write(text + "\n")
+        found[name] = measure(name, network, args.forms, args.batch, repetitions)
+    settings = {"batch": args.batch, "shape": SHAPE, "repetitions": repetitions}
+    loads = {"load_before": load, "load_after": os.getloadavg()}
+    emit("dense_block", settings, {"networks": found, **loads}, args.out)
 
 
 if __name__ == "__main__":

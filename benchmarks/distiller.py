@@ -6,17 +6,15 @@ time is that of the whole process. The ratios are keras / kzoo: above 1, kzoo is
 """
 
 import argparse
-import json
 import os
 import pathlib
-import platform
 import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from _report import emit, in_turn
 
 import kzoo
 
@@ -80,16 +78,12 @@ def measure(trainers, arguments):
     """Seconds of each step: name -> {"wall": [...], "cpu": [...]}."""
     images = np.random.default_rng(0).random((arguments.batch, arguments.size, arguments.size, 1))
     images, labels = images.astype("float32"), np.arange(arguments.batch) % 10
-    times = {name: {"wall": [], "cpu": []} for name in trainers}
-    for step in range(arguments.warmup + arguments.steps):
-        for name, trainer in trainers.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            trainer.train_on_batch(images, labels)
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            if step >= arguments.warmup:
-                times[name]["wall"].append(wall)
-                times[name]["cpu"].append(cpu)
-    return times
+
+    def step(trainer):
+        return lambda: trainer.train_on_batch(images, labels)
+
+    calls = {name: step(trainer) for name, trainer in trainers.items()}
+    return in_turn(arguments.steps, arguments.warmup, calls)
 
 
 def summary(times):
@@ -124,15 +118,7 @@ def parse():
 def main():
     arguments = parse()
     settings = {k: v for k, v in vars(arguments).items() if k not in ("out", "quick")}
-    versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
-    versions |= {"python": platform.python_version(), "cores": os.cpu_count()}
-    times = measure(contestants(arguments), arguments)
-    result = {"settings": settings, "versions": versions, **summary(times)}
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text + "\n")
+    emit("distiller", settings, summary(measure(contestants(arguments), arguments)), arguments.out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from _report import emit
 
 from kzoo import applications, data
 
@@ -84,21 +84,13 @@ def main():
     for _ in range(args.repetitions):
         for feed in FEEDS:
             runs[feed].append(in_a_process(feed, args))
-    result = {
-        "benchmark": "pipeline",
-        "settings": {k: getattr(args, k) for k in ("steps", "batch", "depth", "repetitions")},
-        "machine": {"processor": platform.machine(), "cpus": os.cpu_count()},
-        "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
-    }
+    found = {}
     for clock in ("wall", "cpu"):
-        median = {f: statistics.median(run[clock] for run in found) for f, found in runs.items()}
-        result[f"{clock}_seconds_a_step"] = {f: round(t / args.steps, 4) for f, t in median.items()}
-        result[f"{clock}_ratio"] = round(median["sequence"] / median["pipeline"], 3)
-    text = json.dumps(result, indent=2)
-    print(text)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n")
+        median = {f: statistics.median(run[clock] for run in done) for f, done in runs.items()}
+        found[f"{clock}_seconds_a_step"] = {f: round(t / args.steps, 4) for f, t in median.items()}
+        found[f"{clock}_ratio"] = round(median["sequence"] / median["pipeline"], 3)
+    settings = {k: getattr(args, k) for k in ("steps", "batch", "depth", "repetitions")}
+    emit("pipeline", settings, found, args.out)
 
 
 if __name__ == "__main__":

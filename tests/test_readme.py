@@ -3,6 +3,8 @@ import re
 
 import pytest
 
+from kzoo import registry
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -31,6 +33,20 @@ def test_the_code_of_the_page_on_export_writes_what_it_says(tmp_path, monkeypatc
     assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
     assert (tmp_path / "small.tflite").stat().st_size > 0
     assert capsys.readouterr().out.count("verified on") == 2
+
+
+@pytest.mark.filterwarnings("ignore:The teacher .* no better than chance")
+def test_the_code_of_the_page_on_distillation_runs():
+    page = ROOT / "docs" / "distillation.md"
+    run(page, "".join(code_of(page)))
+
+
+def test_the_page_on_distillation_names_every_loss():
+    text = (ROOT / "docs" / "distillation.md").read_text()
+    for entry in registry.entries("loss"):
+        row = rf"\| `{entry.name}` \({entry.aliases[0]}\)"
+        assert re.search(row, text), entry.name
+        assert f"    {entry.name} " in text, f"no formula of {entry.name}"
 
 
 def test_the_code_of_the_page_on_checks_passes(capsys):

@@ -81,7 +81,7 @@ def contrastive_representation(
 class ContrastiveRepresentation(DistillationLoss):
     """Makes the student's embedding of a sample tell it from the samples of other classes.
 
-    The one feature loss that beats plain `SoftTargets` in RepDistiller's comparison. It needs two
+    One of the few that beat plain `SoftTargets` alone in RepDistiller's comparison. It needs two
     classes or more, the number of each sample in the data set, and a memory of
     2 · num_samples · embedding_size floats (1.2 GiB for ImageNet).
 

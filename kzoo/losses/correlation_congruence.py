@@ -53,8 +53,8 @@ def correlation_congruence(teacher, student, variant="paper", gamma=0.4, order=2
 class CorrelationCongruence(DistillationLoss):
     """Transfers the similarities between the samples of a batch.
 
-    For features of unlike sizes. The published batches hold several samples of each class;
-    without such pairs the kernel matrices tell little.
+    For features of unlike sizes, without a projector in the paper's variant. It compares samples
+    with each other, so batches that hold several samples of a class tell it more.
 
     Reference:
         B. Peng, X. Jin, J. Liu, D. Li, Y. Wu, Y. Liu, S. Zhou, Z. Zhang, "Correlation Congruence
@@ -116,8 +116,8 @@ class CorrelationCongruence(DistillationLoss):
     value = CorrelationCongruence()(teacher, student)  # a scalar
     ```
 
-    Differences from the paper: it adds an instance term (use `SoftTargets`) and samples classes
-    evenly, which is the data's part.
+    Differences from the paper: this is the congruence term alone; add `SoftTargets` for the
+    samples one by one. How batches are drawn is the data's part.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ import itertools
 from keras import ops
 
 from kzoo.losses._arguments import check_choice
-from kzoo.losses._base import DistillationLoss
+from kzoo.losses._connector import ConnectedLoss
 from kzoo.losses._features import frozen, pairs, shape_pairs, single, smaller
 from kzoo.losses._shapes import check_maps
 from kzoo.registry import register
@@ -51,7 +51,7 @@ def _flows(features, variant):
     return flows
 
 
-def _check(shapes):
+def _check(shapes, channels=True):
     if len(shapes) < 2:
         raise ValueError(
             "FlowOfSolution relates consecutive maps and needs at least two of each model. "
@@ -59,13 +59,12 @@ def _check(shapes):
         )
     for teacher, student in shapes:
         check_maps("FlowOfSolution", teacher, student)
-    channels = [[shape[-1] for shape in side] for side in zip(*shapes, strict=True)]
-    if channels[0] != channels[1]:
+    found = [[shape[-1] for shape in side] for side in zip(*shapes, strict=True)]
+    if channels and found[0] != found[1]:
         raise ValueError(
             "FlowOfSolution compares matrices of channels x channels, so teacher and student must "
-            f"have equal channels at each tap. Received: teacher {channels[0]}, student "
-            f"{channels[1]}. Choose other taps, or a loss for any widths (for example "
-            "kzoo.losses.AttentionTransfer)."
+            f"have equal channels at each tap. Received: teacher {found[0]}, student "
+            f"{found[1]}. Choose other taps, or projector='connector'."
         )
 
 
@@ -82,12 +81,13 @@ def _check(shapes):
     zero_at_equal=True,
     logits=False,
 )
-class FlowOfSolution(DistillationLoss):
+class FlowOfSolution(ConnectedLoss):
     """Teaches how the features of one stage go with those of the next.
 
     For a student that has fewer layers than its teacher but the same widths, for example ResNet-8
-    of ResNet-26. It owns no weights. It was published as an initialisation, in two stages: the
-    flows alone, with `stage="pretrain"`, then the labels alone, without any distillation.
+    of ResNet-26. It owns no weights unless it is given connectors. It was published as an
+    initialisation, in two stages: the flows alone, with `stage="pretrain"`, then the labels
+    alone, without any distillation.
 
     Reference:
         J. Yim, D. Joo, J. Bae, J. Kim, "A Gift from Knowledge Distillation: Fast Optimization,
@@ -108,6 +108,9 @@ class FlowOfSolution(DistillationLoss):
         teacher_tap: a list of at least two taps, in order. Consecutive ones make a pair.
         student_tap: the same for the student, as many.
         variant: `"paper"` or `"reference"` (RepDistiller), see above.
+        projector: `None`, as published: the channels must agree; `"connector"` puts a 1 x 1
+            convolution with batch normalisation before each map of the student that has other
+            channels than the teacher's; or a list with a choice or a layer for each tap.
         weight: weight of the loss, a number or a schedule of the step. `None`: 50 in the
             reference's variant, as RepDistiller lists it. In the paper's it is 1, ours: no
             published weight is known. Sums are large; beside a task loss try 1e-3.
@@ -120,7 +123,7 @@ class FlowOfSolution(DistillationLoss):
 
     Input shape:
         Two lists of `(batch, height, width, channels)`, of known sizes. Channels must agree between
-        teacher and student, sizes need not.
+        teacher and student where there is no connector, sizes need not.
 
     Output shape:
         `(batch,)`: one value per sample, so sample weights apply.
@@ -147,17 +150,21 @@ class FlowOfSolution(DistillationLoss):
     trains with this loss alone in its first 30 epochs, so its listed weight of 50 goes unused.
     """
 
+    connects_equal_channels = False
+
     def __init__(
         self,
         teacher_tap=("stage1", "stage2", "stage3"),
         student_tap=("stage1", "stage2", "stage3"),
         variant="paper",
+        projector=None,
         weight=None,
         **kwargs,
     ):
         check_choice("variant", variant, PUBLISHED_WEIGHTS)
         weight = PUBLISHED_WEIGHTS[variant] if weight is None else weight
-        super().__init__(teacher_tap=teacher_tap, student_tap=student_tap, weight=weight, **kwargs)
+        kwargs.setdefault("pre_activation", False)
+        super().__init__(teacher_tap, student_tap, projector, weight=weight, **kwargs)
         if isinstance(teacher_tap, str) or isinstance(student_tap, str) or len(teacher_tap) < 2:
             raise ValueError(
                 "FlowOfSolution relates consecutive maps: `teacher_tap` and `student_tap` must be "
@@ -167,16 +174,14 @@ class FlowOfSolution(DistillationLoss):
         self.variant = variant
 
     def build(self, teacher_shape, student_shape):
-        """Check that all are maps, with the same channels."""
-        _check(shape_pairs(teacher_shape, student_shape))
+        """Check that all are maps, and make the connectors that were asked for."""
+        shapes = shape_pairs(teacher_shape, student_shape)
+        _check(shapes, channels=self.projector is None)
+        super().build(teacher_shape, student_shape)
 
-    def call(self, teacher, student):
+    def call(self, teacher, student, training=None):
         """The loss of each sample."""
-        return flow_of_solution(teacher, student, self.variant)
-
-    def compute_output_shape(self, teacher_shape, student_shape):
-        """One value per sample."""
-        return shape_pairs(teacher_shape, student_shape)[0][1][:1]
+        return flow_of_solution(teacher, self.connect(student, training), self.variant)
 
     def get_config(self):
         """The constructor's arguments."""

@@ -107,9 +107,9 @@ class RelationalAngle(DistillationLoss):
     value = RelationalAngle(max_anchors=4)(teacher, student)  # a scalar
     ```
 
-    Differences from the paper: the mean is over all batch³ triples, as in the authors' code; those
-    with equal members add zeros. Cosines come from the Gram matrix about the mean of the batch:
-    `(e_i − e_j)·(e_k − e_j) = G_ik − G_ij − G_jk + G_jj`. Squared differences below a
+    Differences from the paper: this follows the authors' code, in which the mean is over all batch³
+    triples; those with equal members add zeros. Cosines come from the Gram matrix G about the mean
+    of the batch: `(e_i − e_j)·(e_k − e_j) = G_ik − G_ij − G_jk + G_jj`. Squared differences below a
     millionth of the squared lengths are rounding in float32 and count as zero. The gradient is
     computed with the value, so that nothing of size batch³ is kept for it.
     """

@@ -92,10 +92,9 @@ class RelationalDistance(DistillationLoss):
     value = RelationalDistance()(teacher, student)  # a scalar
     ```
 
-    Differences from the paper: none. As in the authors' code squared distances are at least
-    1e-12, and the mean is taken over batch² pairs (the paper's is over the pairs i ≠ j: its
-    value is batch / (batch − 1) times this). Distances come from the Gram matrix about the
-    mean of the batch, in memory of batch² and not batch² times the size of the feature.
+    Differences from the paper: this follows the authors' code, in which squared distances are at
+    least 1e-12 and the mean is taken over all batch² pairs. Distances come from the Gram matrix
+    about the mean of the batch, in memory of batch² and not batch² times the size of the feature.
     """
 
     def __init__(self, teacher_tap="pooled", student_tap="pooled", weight=None, **kwargs):

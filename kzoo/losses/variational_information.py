@@ -105,9 +105,9 @@ class VariationalInformation(DistillationLoss):
     per_sample = loss(teacher, student)  # shape (2,)
     ```
 
-    Differences from the paper: the constant ½ log 2π is left out, and the sum over places and
-    channels is a mean, as in RepDistiller. The paper's mean network and variance for the
-    logits are other ones; vectors get dense layers and one variance a feature here.
+    Differences from the paper: this follows RepDistiller, which leaves out the constant ½ log 2π
+    and takes the mean over places and channels. It has maps alone; here vectors get dense layers
+    and one variance a feature. It pools by the height alone, here each axis counts for itself.
     """
 
     def __init__(

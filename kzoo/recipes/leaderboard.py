@@ -5,7 +5,7 @@ import numpy as np
 COLUMNS = (
     "method",
     "test accuracy",
-    "against soft targets",
+    "difference",
     "step (ms)",
     "extra memory (MiB)",
     "extra parameters",
@@ -35,38 +35,71 @@ def shown_row(results: dict) -> str:
 
 def table(results: dict) -> list[list[str]]:
     """The rows as text, the header first, the teacher last."""
-    rows, baseline = results["rows"], soft_targets_row(results)
-    body = []
+    rows, body = results["rows"], []
     for name in order(results):
-        row = rows[name]
-        difference = "-"
-        if baseline not in (None, name):
-            difference = _signed(differences(results, name, baseline))
+        row, other = rows[name], baseline(results, name)
+        difference = "-" if other is None else _signed(differences(results, name, other))
         body.append([name, _percent(row["test"]), difference, *_costs(results, row)])
     if "teacher" in rows:
         body.append(["teacher", _percent(rows["teacher"]["test"]), "-", "-", "-", "-"])
     return [list(COLUMNS), *body]
 
 
+def baseline(results: dict, name: str) -> str | None:
+    """The row that a row is compared with.
+
+    The one its recipe names, else soft targets alone where methods have companions.
+    """
+    recipe = results["recipe"]
+    other = soft_targets_row(results) if recipe.get("companions") else None
+    named = {method["name"]: method.get("against") for method in recipe["methods"]}
+    other = named.get(name) or other
+    return None if other == name else other
+
+
 def conclusions(results: dict) -> list[str]:
-    """Which methods beat soft targets alone, and which do not, in sentences."""
-    baseline = soft_targets_row(results)
-    if baseline is None:
-        return []
+    """What the differences are, which of them are sure, and what became of omitted classes."""
     groups = {"above": [], "level": [], "below": []}
     for name in order(results):
-        if name != baseline:
-            groups[_verdict(differences(results, name, baseline))].append(name)
-    seeds = len(results["rows"][baseline]["per_seed"])
+        other = baseline(results, name)
+        if other is not None:
+            groups[_verdict(differences(results, name, other))].append(name)
     words = {
-        "above": "Better than soft targets alone by more than two standard errors",
-        "level": "Within two standard errors of soft targets alone",
-        "below": "Worse than soft targets alone by more than two standard errors",
+        "above": "Better than what it is compared with by more than two standard errors",
+        "level": "Within two standard errors of it",
+        "below": "Worse by more than two standard errors",
     }
+    against = {baseline(results, name) for name in order(results)} - {None}
+    sentences = [f"{words[key]}: {', '.join(names) or 'none'}.\n" for key, names in groups.items()]
     return [
-        f"{words[key]} ({seeds} seeds, paired): {', '.join(names) or 'none'}.\n"
-        for key, names in groups.items()
+        "Difference: percentage points of test accuracy against "
+        f"{', '.join(sorted(against))}, paired by seed.\n",
+        *(sentences if against else []),
+        *_omitted(results),
     ]
+
+
+def _omitted(results):
+    """Errors on classes that a method never saw, before and after the correction of the bias."""
+    sentences = []
+    for name in order(results):
+        found = [run["omitted"] for run in results["rows"][name]["per_seed"] if "omitted" in run]
+        if found:
+            images = found[0]["omitted"]["images"]
+            errors = [_mean(run["omitted"][key] for run in found) for key in ("before", "after")]
+            total = [_mean(run[key] for run in found) for key in ("before", "after")]
+            sentences.append(
+                f"{name}: of {images} test images of the omitted class {errors[0]} were wrong, "
+                f"{errors[1]} after its bias was raised by {_mean(r['bias'] for r in found)}; of "
+                f"all {found[0]['images']} test images {total[0]}, then {total[1]}.\n"
+            )
+    return sentences
+
+
+def _mean(values):
+    values = list(values)
+    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{spread}"
 
 
 def differences(results: dict, name: str, other: str) -> list[float]:

@@ -53,6 +53,9 @@ class Recipe(Section):
         rows = [method.name for method in self.methods]
         if len(set(rows)) < len(rows):
             raise ValueError("each of [[methods]] needs a name of its own")
+        lost = [m.against for m in self.methods if m.against not in (None, *rows)]
+        if lost:
+            raise ValueError(f"[[methods]] against: there is no method {lost[0]!r}")
         if self.methods and self.trainer.name is not None:
             raise ValueError("give [[methods]] or [trainer] name, not both")
         return self
@@ -74,7 +77,10 @@ class Recipe(Section):
             _merge(
                 self.model_dump(),
                 {
-                    "methods": [method.model_dump() for method in self.methods[:_SMOKE_METHODS]],
+                    "methods": [
+                        {**method.model_dump(), "against": None}
+                        for method in self.methods[:_SMOKE_METHODS]
+                    ],
                     "data": {"train_size": 64, "batch_size": 16},
                     "train": {
                         "epochs": 1,

@@ -86,6 +86,9 @@ class MethodSection(Section):
     companions: bool = pydantic.Field(
         True, description="also train it together with the recipe's companions"
     )
+    against: str | None = pydantic.Field(
+        None, description="row that it is compared with; soft targets alone where absent"
+    )
     model: ModelSection | None = pydantic.Field(None, description="in place of [model]")
     epochs: _Positive | None = pydantic.Field(None, description="in place of train.epochs")
     train_size: _Positive | None = pydantic.Field(

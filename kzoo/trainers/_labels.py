@@ -25,6 +25,11 @@ def labels_of(y, classes):
     return None
 
 
+def labels_for(outputs, y):
+    """The label of each sample, where the outputs are those of a classifier."""
+    return None if class_of(outputs) is None else labels_of(y, outputs.shape[-1])
+
+
 def warn_of_chance(name, accuracy, classes, samples):
     """Warn where a teacher is within two standard deviations of guessing, on enough samples."""
     chance = 1.0 / classes

@@ -5,7 +5,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from keras import ops
+
 from kzoo.losses._projector import build_losses
+from kzoo.trainers._labels import class_of, labels_of
+from kzoo.trainers._teaching import OUTPUTS
 
 
 class Lesson:
@@ -40,9 +44,22 @@ class Lesson:
         call = loss
         if stage == "pretrain" and loss.pretrain_call is not None:
             call = loss.pretrain_call
-        sides = pick(loss, teacher, loss.teacher_taps), pick(loss, student, loss.student_taps)
         asked = inspect.signature(loss.call if call is loss else call).parameters
-        return call(*sides, **told.to(loss, self.teacher, asked))
+        return call(*sides(loss, teacher, student), **told.to(loss, self.teacher, asked))
+
+    def compare_classes(self, teacher, student, y):
+        """Accuracy of the teacher and agreement with the student by name, where outputs tell."""
+        teacher, student, found = teacher[OUTPUTS], student[OUTPUTS], {}
+        teacher_class, student_class = class_of(teacher), class_of(student)
+        if teacher_class is None:
+            return found
+        self.classes = teacher.shape[-1]
+        labels = labels_of(y, self.classes)
+        if labels is not None:
+            found["teacher_accuracy" + self.suffix] = ops.equal(labels, teacher_class)
+        if student_class is not None and student.shape[-1] == self.classes:
+            found["agreement" + self.suffix] = ops.equal(student_class, teacher_class)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +120,11 @@ def acts(loss, stage):
     if stage == "pretrain":
         return loss.stage != "fit" or loss.pretrain_call is not None
     return loss.stage != "pretrain"
+
+
+def sides(loss, teacher, student):
+    """What a loss takes of what both showed."""
+    return pick(loss, teacher, loss.teacher_taps), pick(loss, student, loss.student_taps)
 
 
 def pick(loss, shown, names):

@@ -3,7 +3,7 @@
 from kzoo import taps
 from kzoo.losses._projector import shared_projections
 from kzoo.trainers._batch import Batch
-from kzoo.trainers._labels import labels_of
+from kzoo.trainers._labels import labels_for
 from kzoo.trainers._lesson import Told
 from kzoo.trainers._teaching import OUTPUTS
 from kzoo.trainers._terms import reduce_term
@@ -63,8 +63,7 @@ class Pretraining(Trainer):
         batch, terms = Batch.of(x), {}
         with shared_projections():
             student = self._course.read(batch.inputs, training=bool(self._taught) and training)
-            labels = labels_of(y, student[OUTPUTS].shape[-1])
-            told = Told(training, labels, batch, self._course.read)
+            told = Told(training, labels_for(student[OUTPUTS], y), batch, self._course.read)
             for lesson in self._course.lessons:
                 teacher = lesson.teacher.read(self.call_frozen, batch)
                 for name, loss in lesson.acting("pretrain").items():
@@ -72,3 +71,42 @@ class Pretraining(Trainer):
                     value = reduce_term(value, sample_weight)
                     terms[name] = value * loss.weight_at(self.optimizer.iterations) * lesson.weight
         return student[OUTPUTS], terms
+
+
+class Staged(Trainer):
+    """Base of trainers with a `Course`, `self._course`, that have a stage before `fit`."""
+
+    def pretrain(self, x=None, y=None, optimizer=None, **kwargs):
+        """The stage before `fit` of the methods that were published in stages.
+
+        It minimises the losses with `stage="pretrain"` or `"both"` alone, without the task's, and
+        moves only what lies before their taps in the student and their own projectors; a
+        paraphraser (`FactorTransfer`) learns to reconstruct the teacher's feature.
+
+        Args:
+            x: data as for `fit`.
+            y: as for `fit`; only losses that ask for labels read it.
+            optimizer: an optimiser of its own; the compiled one's kind and settings by default.
+            **kwargs: those of `fit`: `epochs`, `batch_size`, `callbacks`, `verbose`, ...
+
+        Returns:
+            The `History` of the stage.
+
+        Raises:
+            ValueError: where no loss has such a stage.
+        """
+        if optimizer is None:
+            optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+        eager = {"run_eagerly": self.run_eagerly, "jit_compile": self.jit_compile}
+        return self.pretraining(optimizer, **eager).fit(x, y, **kwargs)
+
+    def pretraining(self, optimizer, **kwargs):
+        """The compiled trainer of that stage, for those who want to checkpoint it.
+
+        Args:
+            optimizer: of the stage.
+            **kwargs: those of `compile`.
+        """
+        stage = Pretraining(self._course)
+        stage.compile(optimizer, **kwargs)
+        return stage

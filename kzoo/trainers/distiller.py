@@ -9,12 +9,11 @@ from kzoo.registry import register
 from kzoo.trainers._batch import Batch
 from kzoo.trainers._checks import Schedule, check_arguments, check_variables
 from kzoo.trainers._course import Course
-from kzoo.trainers._labels import class_of, labels_of, warn_of_chance
-from kzoo.trainers._lesson import Told, acts, pick
-from kzoo.trainers._pretraining import Pretraining
+from kzoo.trainers._labels import labels_for, warn_of_chance
+from kzoo.trainers._lesson import Told, acts, sides
+from kzoo.trainers._pretraining import Staged
 from kzoo.trainers._teaching import OUTPUTS
 from kzoo.trainers._terms import reduce_term
-from kzoo.trainers.trainer import Trainer
 from kzoo.trainers.update import Update
 
 
@@ -25,7 +24,7 @@ from kzoo.trainers.update import Update
     tiny={"build": lambda small: _tiny(small)},
     players=("model",),
 )
-class Distiller(Trainer):
+class Distiller(Staged):
     """Trains a student on the labels and on what a frozen teacher shows it.
 
     Use it to make a small model nearly as good as a large one that is trained
@@ -39,18 +38,29 @@ class Distiller(Trainer):
 
         loss = task_weight · task(y, student(x)) + Σ_i weight_i · mean(L_i) + regularization
 
-    The student runs once a batch and the teacher once, however many losses there are.
-    The teacher runs in inference mode and is never changed, nor is its `trainable`.
-    `predict` and `evaluate` run the student alone: the loss of `evaluate` is the compiled
-    one. Each term is logged by name (`task_loss`, `soft_targets`, `hint`, `hint_2`, ...),
-    beside `teacher_accuracy` (where `y` holds class labels) and `agreement`, the share of
-    samples to which both give the same class. A teacher that is no better than chance and
-    a term that stays 0 give a warning after the first epoch.
+    Every published loss of `kzoo.losses` works here, alone or with others. The student runs once
+    a batch and each teacher once, however many losses there are (`BoundarySupport` alone
+    asks both about new images). Teachers run in inference mode and are never changed, nor is
+    their `trainable`. `predict` and `evaluate` run the student alone: the loss of
+    `evaluate` is the compiled one.
+
+    Each term is logged by name (`task_loss`, `soft_targets`, `hint`, `hint_2`, ...), beside
+    `teacher_accuracy` (where `y` holds class labels), `agreement`, the share of samples to which
+    both give the same class, and what a loss has to say of itself. With several teachers
+    the names end with that of the teacher. A teacher that is no better than chance and a term
+    that stays 0 give a warning after the first epoch.
+
+    Losses that ask for the class or the number of each sample get them from `y` and from
+    `x = {"inputs": images, "sample_index": numbers}`, which `kzoo.data` makes
+    (`sample_index=True`). Losses with `stage="pretrain"`, and the paraphraser of
+    `FactorTransfer`, act in `pretrain`, before `fit`.
 
     Args:
         student: the model to train.
-        teacher: the model to learn from, already trained. Other classes than the
-            student's are fine for losses that do not read logits.
+        teacher: what to learn from, already trained: a `keras.Model`; a `Teacher`, for
+            other preprocessing, resolution or classes than the student's; a `TeacherEnsemble`; a
+            `TeacherCache` of recorded outputs; or a list of these, each compared with
+            the student by losses of its own. Models in a list share the weight equally.
         losses: a `kzoo.losses.DistillationLoss`, or a list of them.
         task_weight: weight of the compiled loss, a number or a schedule of the step.
             0, or `compile(loss=None)`, trains on the teacher alone.
@@ -159,50 +169,17 @@ class Distiller(Trainer):
             if self.task_weight != 0 and self._compile_loss is not None:
                 task = self.task_loss(y, student[OUTPUTS], sample_weight)
                 terms["task_loss"] = reduce_term(task, None) * _weight(self.task_weight, step)
-            told = Told(training, self._labels(y, student), batch, self._course.read)
+            told = Told(training, labels_for(student[OUTPUTS], y), batch, self._course.read)
             for lesson in self._course.lessons:
                 teacher = lesson.teacher.read(self.call_frozen, batch)
                 for name, loss in lesson.acting("fit").items():
                     value = reduce_term(lesson.compare(loss, teacher, student, told), sample_weight)
                     terms[name] = value * loss.weight_at(step) * lesson.weight
-                    self._log_diagnostics(name, loss, teacher, student, x)
-                self._log_classes(lesson, x, y, teacher[OUTPUTS], student[OUTPUTS])
+                    for key, found in loss.diagnostics(*sides(loss, teacher, student)).items():
+                        self.log(f"{name}_{key}", found, x)
+                for name, found in lesson.compare_classes(teacher, student, y).items():
+                    self.log(name, found, x)
         return student[OUTPUTS], terms
-
-    def pretrain(self, x=None, y=None, optimizer=None, **kwargs):
-        """The stage before `fit` of the methods that were published in stages.
-
-        It minimises the losses with `stage="pretrain"` or `"both"` alone, without the task's, and
-        moves only what lies before their taps in the student and their own projectors; a
-        paraphraser (`FactorTransfer`) learns to reconstruct the teacher's feature.
-
-        Args:
-            x: data as for `fit`.
-            y: as for `fit`; only losses that ask for labels read it.
-            optimizer: an optimiser of its own; the compiled one's kind and settings by default.
-            **kwargs: those of `fit`: `epochs`, `batch_size`, `callbacks`, `verbose`, ...
-
-        Returns:
-            The `History` of the stage.
-
-        Raises:
-            ValueError: where no loss has such a stage.
-        """
-        if optimizer is None:
-            optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
-        eager = {"run_eagerly": self.run_eagerly, "jit_compile": self.jit_compile}
-        return self.pretraining(optimizer, **eager).fit(x, y, **kwargs)
-
-    def pretraining(self, optimizer, **kwargs):
-        """The compiled trainer of that stage, for those who want to checkpoint it.
-
-        Args:
-            optimizer: of the stage.
-            **kwargs: those of `compile`.
-        """
-        stage = Pretraining(self._course)
-        stage.compile(optimizer, **kwargs)
-        return stage
 
     def diagnose(self, logs, ignore=()):
         """Warn about a teacher at chance and about terms that stayed 0."""
@@ -249,30 +226,6 @@ class Distiller(Trainer):
                 config[key], custom_objects=custom_objects
             )
         return cls(**config)
-
-    def _labels(self, y, student):
-        """The class of each sample, where `y` and the student's output tell."""
-        outputs = student[OUTPUTS]
-        return None if class_of(outputs) is None else labels_of(y, outputs.shape[-1])
-
-    def _log_diagnostics(self, name, loss, teacher, student, x):
-        sides = [
-            pick(loss, shown, names)
-            for shown, names in ((teacher, loss.teacher_taps), (student, loss.student_taps))
-        ]
-        for key, value in loss.diagnostics(*sides).items():
-            self.log(f"{name}_{key}", value, x)
-
-    def _log_classes(self, lesson, x, y, teacher, student):
-        teacher_class, student_class = class_of(teacher), class_of(student)
-        if teacher_class is None:
-            return
-        lesson.classes = teacher.shape[-1]
-        labels = labels_of(y, teacher.shape[-1])
-        if labels is not None:
-            self.log("teacher_accuracy" + lesson.suffix, ops.equal(labels, teacher_class), x)
-        if student_class is not None and student.shape[-1] == teacher.shape[-1]:
-            self.log("agreement" + lesson.suffix, ops.equal(student_class, teacher_class), x)
 
 
 def _tiny(small):

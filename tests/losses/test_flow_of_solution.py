@@ -125,3 +125,16 @@ def test_build_checks_the_shapes():
         loss.build([shape, shape], [shape, (None, 4, 4, 5)])
     with pytest.raises(ValueError, match="features of known sizes"):
         loss.build([shape, shape], [shape, (None, None, 4, 3)])
+
+
+def test_a_connector_takes_other_channels_and_leaves_equal_ones_alone():
+    taps = ["a", "b"]
+    shapes = [(2, 4, 4, 3), (2, 2, 2, 5)]
+    loss = FlowOfSolution(taps, taps, projector="connector")
+    loss.build(shapes, [(2, 4, 4, 3), (2, 2, 2, 2)])
+    assert {tuple(v.shape) for v in loss.trainable_variables} == {(1, 1, 2, 5), (5,)}
+    teacher = [random_array(*shape, seed=n) for n, shape in enumerate(shapes)]
+    student = [random_array(2, 4, 4, 3, seed=5), random_array(2, 2, 2, 2, seed=6)]
+    assert loss(teacher, student).shape == (2,)
+    with pytest.raises(ValueError, match=r"equal channels at each tap.*projector='connector'"):
+        FlowOfSolution(taps, taps).build(shapes, [(2, 4, 4, 3), (2, 2, 2, 2)])

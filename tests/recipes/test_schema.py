@@ -59,6 +59,7 @@ def test_run_id_ignores_titles_and_defaults_but_not_settings(write):
         ),
         (MINIMAL + '[[methods]]\nname = "a"', r"\[\[methods\]\] need a \[teacher\] too"),
         (METHODS + '[[methods]]\nname = "a"', r"needs a name of its own"),
+        (METHODS + 'against = "b"', r"against: there is no method 'b'"),
         ("[model\n", r"not valid TOML"),
         ("", r"model: Field required"),
     ],
