@@ -1,6 +1,5 @@
 """The weights in the tree are those of the runs beside them."""
 
-import importlib
 import json
 import pathlib
 
@@ -9,6 +8,7 @@ import pytest
 
 from kzoo import applications, data, pretrained
 from kzoo.recipes import models
+from tests.fashion import needs_fashion_mnist
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = sorted(pretrained.available())
@@ -43,12 +43,10 @@ def test_the_manifest_repeats_the_results_of_the_run(name):
 
 
 @pytest.mark.slow
+@needs_fashion_mnist
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recorded_accuracy_is_that_of_the_weights(name):
     record = pretrained.record(name)
-    module = importlib.import_module("kzoo.data.fashion_mnist")
-    if record.dataset == "fashion_mnist" and module._find(None)[0] is None:
-        pytest.skip("needs the files of Fashion-MNIST: apt install dataset-fashion-mnist")
     model, _ = models.load(name)
     measured = models.measure(model, data.load(record.dataset), "test")
     assert measured["accuracy"] == pytest.approx(record.metrics["test_accuracy"], abs=3e-4)

@@ -16,6 +16,7 @@ NAMES = [
     "Shuffled",
     "SuperclassUniform",
     "load",
+    "reduced",
 ]
 
 

@@ -1,15 +1,9 @@
-import importlib
-
 import numpy as np
-import pytest
 
 from kzoo import data
+from tests.fashion import needs_fashion_mnist
 
-_MODULE = importlib.import_module("kzoo.data.fashion_mnist")
-pytestmark = pytest.mark.skipif(
-    _MODULE._find(None)[0] is None,
-    reason="needs the files of Fashion-MNIST: apt install dataset-fashion-mnist",
-)
+pytestmark = needs_fashion_mnist
 
 
 def test_published_files():
