@@ -2,6 +2,8 @@
 
 import math
 
+MAPS = "maps (batch, height, width, channels)"
+
 
 def check_choice(argument, value, choices):
     """Refuse what is none of `choices`; returns the value."""
@@ -39,16 +41,17 @@ def check_integer(argument, value, low=1):
 
 def check_one_pair(loss, tap):
     """Refuse lists of taps for a loss that compares one pair."""
-    if not isinstance(tap, str):
+    several = [taps for taps in (tap, loss.student_tap) if not isinstance(taps, str)]
+    if several:
         name = type(loss).__name__
         raise ValueError(
             f"{name} compares one pair of features, so its taps must be names; give one {name} "
-            f"per pair. Received: {tap!r}"
+            f"per pair. Received: {several[0]!r}"
         )
 
 
 def check_ranks(name, teacher_shape, student_shape, ranks, expected):
-    """Refuse shapes of a rank that a loss does not take.
+    """Refuse shapes of a rank that a loss does not take, and unlike batches.
 
     Args:
         name: the loss, for the message.
@@ -61,6 +64,16 @@ def check_ranks(name, teacher_shape, student_shape, ranks, expected):
         raise ValueError(
             f"{name} compares {expected}. Received: teacher {tuple(teacher_shape)}, student "
             f"{tuple(student_shape)}. Choose other taps."
+        )
+    check_same_batch(name, teacher_shape, student_shape)
+
+
+def check_same_batch(name, teacher_shape, student_shape):
+    """Refuse unlike batches, one of which might be broadcast; unknown sizes pass."""
+    if len({teacher_shape[0], student_shape[0]} - {None}) > 1:
+        raise ValueError(
+            f"{name} compares the same samples. Received: teacher {tuple(teacher_shape)}, student "
+            f"{tuple(student_shape)}. Give teacher and student one batch."
         )
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kzoo.losses._arguments import check_ranks
+from kzoo.losses._arguments import MAPS, check_ranks
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._features import frozen, pairs, shape_pairs, single, smaller
 
@@ -88,11 +88,11 @@ class ConnectedLoss(DistillationLoss):
                 return None
             choice = Connector(teacher_shape[-1], dtype=self.dtype_policy, name=name)
         if choice is None:
-            check_maps(loss, teacher_shape, student_shape)
+            check_equal_channels(loss, teacher_shape, student_shape)
             return None
         if not choice.built:
             choice.build(student_shape)
-        check_maps(loss, teacher_shape, tuple(choice.compute_output_shape(student_shape)))
+        check_equal_channels(loss, teacher_shape, tuple(choice.compute_output_shape(student_shape)))
         return choice
 
     def connect(self, student, training=None):
@@ -114,9 +114,6 @@ class ConnectedLoss(DistillationLoss):
         return {**super().get_config(), "projector": chosen}
 
 
-MAPS = "maps (batch, height, width, channels)"
-
-
 def weighted_sum(name, teacher, student, elements):
     """Per sample: `elements(index, teacher, student)` summed over each pair's map, then over pairs.
 
@@ -126,7 +123,7 @@ def weighted_sum(name, teacher, student, elements):
     both = pairs(teacher, student)
     total = 0.0
     for index, (t, s) in enumerate(both):
-        check_maps(name, t.shape, s.shape)
+        check_equal_channels(name, t.shape, s.shape)
         t, s = at_one_size(frozen(t), single(s))
         share = 2.0 ** (index + 1 - len(both))
         total += share * ops.sum(elements(index, t, s), axis=(1, 2, 3))
@@ -141,7 +138,7 @@ def at_one_size(teacher, student):
     return smaller(teacher, student)
 
 
-def check_maps(name, teacher_shape, student_shape):
+def check_equal_channels(name, teacher_shape, student_shape):
     """Refuse what are no maps of equally many channels."""
     check_ranks(name, teacher_shape, student_shape, (4,), MAPS)
     if teacher_shape[-1] != student_shape[-1]:

@@ -20,6 +20,7 @@ from kzoo.losses._boundary_attack import (
     draw_targets,
 )
 from kzoo.losses._features import frozen, single
+from kzoo.losses._told import told_integers
 from kzoo.registry import register
 
 PUBLISHED_WEIGHT = 2.0
@@ -108,7 +109,7 @@ class BoundarySupport(DistillationLoss):
     the paper means B is unconfirmed.
 
     Published schedules, with e of E epochs done: weight max(2 (1 − 4e / 3E), 0) of this loss, that
-    is `weight=kzoo.schedules.Linear(2.0, 0.0, steps=...)` over three quarters of the training, and
+    is `weight=kzoo.schedules.RampDown(2.0, steps=...)` with the steps of the whole training, and
     3 (1 − e/E) + 1 of the same cross-entropy on the clean batch; `SoftTargets(temperature=3.0)`
     has its gradient times 9. Normalise the inputs: ±2.5 is about the range of standardised pixels.
 
@@ -130,7 +131,7 @@ class BoundarySupport(DistillationLoss):
         teacher: the teacher's logits on the clean batch; with the student's they choose the
             samples.
         student: the student's logits on it. No gradient flows through them.
-        labels: the class of each sample, `(batch,)`.
+        labels: the class of each sample, integers `(batch,)` or `(batch, 1)`.
         inputs: what both networks were given: one tensor of floats.
         read_teacher: from inputs to the teacher's logits, at inference.
         read_student: from inputs to the student's logits, in its present mode. A student in
@@ -145,8 +146,8 @@ class BoundarySupport(DistillationLoss):
         replicas each attacks and divides by its own part of the batch.
 
     Raises:
-        ValueError: where the logits are no `(batch, classes)` of the same classes, and for inputs
-            that are several tensors or no floats.
+        ValueError: where the logits are no `(batch, classes)` of the same classes, for labels that
+            are not one integer a sample, and for inputs that are several tensors or no floats.
 
     Example:
 
@@ -208,7 +209,7 @@ class BoundarySupport(DistillationLoss):
         """The loss of the batch."""
         check_inputs(inputs)
         teacher, student = frozen(teacher), ops.stop_gradient(single(student))
-        labels = ops.cast(labels, "int32")
+        labels = told_integers("BoundarySupport", student.shape[0], "labels", labels)
         indices, valid = base_samples(teacher, student, labels, self.num_samples)
         chosen = ops.take(labels, indices, axis=0)
         attacked = attack(

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from kzoo.losses._arguments import check_number, check_one_pair
+from kzoo.losses._arguments import check_number, check_one_pair, check_same_batch
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._features import frozen, single
 from kzoo.losses._told import told_integers
@@ -28,8 +28,8 @@ def decoupled_knowledge(
         a graph cannot raise.
 
     Raises:
-        ValueError: for other ranks, unlike classes, fewer than two classes, labels that are
-            not one integer a sample, or bad numbers.
+        ValueError: for other ranks, unlike classes or batches, fewer than two classes, labels
+            that are not one integer a sample, or bad numbers.
     """
     _check_numbers(temperature, target_weight, nontarget_weight)
     _check_classes(teacher.shape, student.shape)
@@ -74,7 +74,8 @@ class DecoupledKnowledge(DistillationLoss):
         L = target_weight · TCKD + nontarget_weight · NCKD
 
     `SoftTargets` is `TCKD + (1 − p_y(teacher)) · NCKD`: there a confident teacher silences the
-    second term. With two classes NCKD is zero.
+    second term. With two classes NCKD is zero, so the layer refuses them: use `SoftTargets`,
+    which is the same then.
 
     Args:
         temperature: T, > 0.
@@ -94,13 +95,13 @@ class DecoupledKnowledge(DistillationLoss):
             none of the classes makes the value of its sample NaN.
 
     Input shape:
-        Two tensors `(batch, classes)`, two classes at least.
+        Two tensors `(batch, classes)`, three classes at least.
 
     Output shape:
         `(batch,)`: one value per sample, so sample weights apply.
 
     Raises:
-        ValueError: for other ranks, unlike classes, fewer than two classes, labels that are
+        ValueError: for other ranks, unlike classes, fewer than three classes, labels that are
             not one integer a sample, lists of taps, or bad numbers.
 
     Example:
@@ -136,8 +137,13 @@ class DecoupledKnowledge(DistillationLoss):
         self.nontarget_weight = nontarget_weight
 
     def build(self, teacher_shape, student_shape):
-        """Check that both have the same classes."""
+        """Check that both have the same classes, three at least."""
         _check_classes(teacher_shape, student_shape)
+        if student_shape[-1] == 2:
+            raise ValueError(
+                "Between two classes there are no others to tell apart, so DecoupledKnowledge has "
+                "nothing to add. Use SoftTargets. Received: logits of two classes."
+            )
 
     def call(self, teacher, student, labels=None):
         """The loss of each sample."""
@@ -192,3 +198,4 @@ def _check_classes(teacher_shape, student_shape):
             "DecoupledKnowledge needs two classes or more, the target and others. Received: "
             f"logits {shapes[1]}. Give a binary classifier two logits."
         )
+    check_same_batch("DecoupledKnowledge", *shapes)

@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from kzoo.losses._arguments import check_choice, check_number, check_one_pair, check_ranks
+from kzoo.losses._arguments import MAPS, check_choice, check_number, check_one_pair, check_ranks
 from kzoo.losses._base import DistillationLoss
-from kzoo.losses._connector import MAPS, at_one_size
+from kzoo.losses._connector import at_one_size
 from kzoo.losses._factor_networks import Convolutions, Paraphraser
 from kzoo.losses._features import flat, frozen, single, unit
 from kzoo.registry import register

@@ -5,7 +5,7 @@ import json
 import keras
 from keras import ops
 
-from kzoo.losses._arguments import check_choice, check_one_pair
+from kzoo.losses._arguments import check_choice, check_one_pair, check_same_batch
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._projector import Regressor, project
 from kzoo.registry import register
@@ -211,3 +211,4 @@ def _check_equal(teacher_shape, student_shape):
             f"{tuple(teacher_shape)}, student {tuple(student_shape)} after its projector. Use "
             "projector='regressor', or a layer that maps the student's shape to the teacher's."
         )
+    check_same_batch("Hint", teacher_shape, student_shape)

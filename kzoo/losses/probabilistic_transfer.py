@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from kzoo.losses._arguments import check_batch, check_choice, check_one_pair
+from kzoo.losses._arguments import check_choice, check_one_pair
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._features import flat, frozen, single, unit
-from kzoo.losses._shapes import check_features
+from kzoo.losses._gram import check_relation, unlike
 from kzoo.registry import register
 
 PUBLISHED_WEIGHTS = {"paper": 1.0, "reference": 30000.0}
@@ -29,14 +29,13 @@ def probabilistic_transfer(teacher, student, variant="paper"):
         ValueError: for a batch of one, features of unknown size and an unknown variant.
     """
     check_choice("variant", variant, PUBLISHED_WEIGHTS)
-    check_features("ProbabilisticTransfer", teacher.shape, student.shape)
-    check_batch("ProbabilisticTransfer", student.shape[0])
+    check_relation("ProbabilisticTransfer", teacher.shape, student.shape)
     teacher, student = flat(frozen(teacher)), flat(single(student))
     if variant == "reference":
         target, estimate = _probabilities(teacher), _probabilities(student)
         return ops.mean(target * ops.log((target + EPSILON) / (estimate + EPSILON)))
     log_target, log_estimate = _log_probabilities(teacher), _log_probabilities(student)
-    others = _others(teacher)
+    others = unlike(ops.shape(teacher)[0])
     return ops.sum(others * ops.exp(log_target) * (log_target - log_estimate))
 
 
@@ -53,19 +52,14 @@ def _log_probabilities(rows):
     """Logarithm of each row's similarities to the other rows, divided by their sum."""
     # Opposite rows have similarity 0, which has no logarithm.
     similarities = _similarities(unit(rows), EPSILON)
-    total = ops.sum(_others(rows) * similarities, axis=1, keepdims=True)
-    return ops.log(similarities) - ops.log(total)
+    total = ops.sum(unlike(ops.shape(rows)[0]) * similarities, axis=1, keepdims=True)
+    # No other sum is below epsilon, so this only keeps a lone sample from the logarithm of 0.
+    return ops.log(similarities) - ops.log(ops.maximum(total, EPSILON))
 
 
 def _similarities(rows, least):
     cosines = ops.matmul(rows, ops.transpose(rows))
     return ops.maximum((cosines + 1.0) / 2.0, least)
-
-
-def _others(rows):
-    """1 for each pair of unlike samples, 0 on the diagonal."""
-    numbers = ops.arange(ops.shape(rows)[0])
-    return ops.cast(numbers[:, None] != numbers[None, :], "float32")
 
 
 @register(
@@ -150,8 +144,8 @@ class ProbabilisticTransfer(DistillationLoss):
         self.variant = variant
 
     def build(self, teacher_shape, student_shape):
-        """Check that sizes are known."""
-        check_features("ProbabilisticTransfer", teacher_shape, student_shape)
+        """Check that there are relations to compare."""
+        check_relation("ProbabilisticTransfer", teacher_shape, student_shape)
 
     def call(self, teacher, student):
         """The loss of the batch."""

@@ -41,7 +41,7 @@ def relational_angle(teacher, student, max_anchors=None):
     fixed = tuple(ops.stop_gradient(part) for part in (products, *sides))
     teacher = gram(frozen(teacher))
     value, slopes = _value_and_slopes((teacher, *_sides(teacher, anchors)), fixed)
-    count = ops.cast(ops.shape(sides[0])[0] * batch * batch, "float32")
+    count = ops.cast(ops.shape(sides[0])[0], "float32") * ops.cast(batch, "float32") ** 2
     return (value + _with_gradient(products, sides, slopes)) / count
 
 

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from kzoo.losses._arguments import check_batch, check_one_pair
+from kzoo.losses._arguments import check_one_pair
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._features import flat, frozen, single, unit
-from kzoo.losses._shapes import check_features
+from kzoo.losses._gram import check_relation
 from kzoo.registry import register
 
 PUBLISHED_WEIGHT = 3000.0
@@ -25,8 +25,7 @@ def similarity_preserving(teacher, student):
     Raises:
         ValueError: for a batch of one and features of unknown size.
     """
-    check_features("SimilarityPreserving", teacher.shape, student.shape)
-    check_batch("SimilarityPreserving", student.shape[0])
+    check_relation("SimilarityPreserving", teacher.shape, student.shape)
     difference = _similarities(frozen(teacher)) - _similarities(single(student))
     return ops.mean(ops.square(difference))
 
@@ -111,8 +110,8 @@ class SimilarityPreserving(DistillationLoss):
         check_one_pair(self, teacher_tap)
 
     def build(self, teacher_shape, student_shape):
-        """Check that sizes are known."""
-        check_features("SimilarityPreserving", teacher_shape, student_shape)
+        """Check that there are relations to compare."""
+        check_relation("SimilarityPreserving", teacher_shape, student_shape)
 
     def call(self, teacher, student):
         """The loss of the batch."""

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from kzoo.losses._arguments import check_number, check_one_pair
+from kzoo.losses._arguments import check_number, check_one_pair, check_same_batch
 from kzoo.losses._base import DistillationLoss
 from kzoo.registry import register
 
@@ -20,7 +20,7 @@ def soft_targets(teacher, student, temperature=4.0):
         prediction) are averaged.
 
     Raises:
-        ValueError: where the numbers of classes differ, or for a temperature that is not > 0.
+        ValueError: where the shapes differ, or for a temperature that is not > 0.
     """
     check_number("temperature", temperature)
     _check_classes(teacher.shape, student.shape)
@@ -80,7 +80,7 @@ class SoftTargets(DistillationLoss):
         `(batch,)`: one value per sample, so sample weights apply.
 
     Raises:
-        ValueError: where the numbers of classes differ, or for a temperature that is not > 0.
+        ValueError: where the shapes differ, or for a temperature that is not > 0.
 
     Example:
 
@@ -124,7 +124,9 @@ class SoftTargets(DistillationLoss):
 
 
 def _check_classes(teacher_shape, student_shape):
-    if len(teacher_shape) < 2 or len(teacher_shape) != len(student_shape):
+    axes = zip(teacher_shape[1:-1], student_shape[1:-1], strict=False)
+    unlike = any(None not in (t, s) and t != s for t, s in axes)
+    if len(teacher_shape) < 2 or len(teacher_shape) != len(student_shape) or unlike:
         raise ValueError(
             "Teacher and student logits must have the same shape (batch, ..., classes). "
             f"Received: teacher {tuple(teacher_shape)}, student {tuple(student_shape)}"
@@ -135,3 +137,4 @@ def _check_classes(teacher_shape, student_shape):
             f"{teacher_shape[-1]} classes of the teacher, {student_shape[-1]} of the student. "
             "Give the models equal tops, or distil features instead (for example kzoo.losses.Hint)."
         )
+    check_same_batch("SoftTargets", teacher_shape, student_shape)

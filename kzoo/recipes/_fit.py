@@ -60,7 +60,8 @@ def fit(fitted, epochs, recipe, dataset, seed, folder, watch) -> dict[str, list[
 
 def asks_for_numbers(fitted):
     """Whether a loss wants to know which sample is which."""
-    losses = getattr(fitted, "distillation_losses", ())
+    # A first stage has its losses under another name.
+    losses = getattr(fitted, "distillation_losses", getattr(fitted, "staged", ()))
     return any("sample_index" in inspect.signature(loss.call).parameters for loss in losses)
 
 

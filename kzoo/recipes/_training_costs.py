@@ -4,6 +4,8 @@ python -m kzoo.recipes._training_costs PHASE < recipe.json
 """
 
 import json
+import os
+import pathlib
 import resource
 import subprocess
 import sys
@@ -23,14 +25,24 @@ def in_fresh_process(recipe, phase: str) -> dict:
     """`step_ms`, `peak_bytes` and `extra_parameters` of a phase, alone in a process.
 
     Raises:
-        RuntimeError: where the process fails.
+        ValueError: in one line, where the process fails.
     """
     fields = json.dumps(recipe.model_dump(mode="json"))
+    # This process keeps most of an accelerator's memory; the other takes what it needs of the rest.
+    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
     done = subprocess.run(
-        [sys.executable, "-m", __name__, phase], input=fields, capture_output=True, text=True
+        [sys.executable, "-m", __name__, phase],
+        input=fields,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     if done.returncode:
-        raise RuntimeError(f"Measuring {phase!r} failed: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise ValueError(
+            f"Measuring {phase!r} failed: {said[-1]}. What was trained is kept: run the same "
+            "command again."
+        )
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -62,13 +74,22 @@ def measure(recipe, name: str) -> dict:
         ).history
     trained = sum(int(np.prod(v.shape)) for v in fitted.trainable_variables)
     own = sum(int(np.prod(v.shape)) for v in classifier.trainable_variables)
-    # ru_maxrss counts KiB on Linux and bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "step_ms": min(log["step_ms"][1:]),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "peak_bytes": _peak_bytes(),
         "extra_parameters": trained - own,
     }
+
+
+def _peak_bytes():
+    """Peak resident size of this process."""
+    # Linux hands the parent's `ru_maxrss` down to a subprocess; VmHWM is the process's own.
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

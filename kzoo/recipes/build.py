@@ -41,11 +41,17 @@ def trainer(name: str, section, student: keras.Model, teacher: keras.Model, cloc
         student: the model to train.
         teacher: the model to learn from.
         clock: the `Clock` of the training.
+
+    Raises:
+        ValueError: where the constructor refuses the arguments.
     """
     constructor = registry.get("trainer", name).target
     losses = [loss(one, clock) for one in section.losses]
     arguments = {k: weight(v, clock) if k == "task_weight" else v for k, v in section.args.items()}
-    return constructor(student, teacher, losses=losses, **arguments)
+    try:
+        return constructor(student, teacher, losses=losses, **arguments)
+    except TypeError as error:
+        raise ValueError(f"the trainer {name}: {error}") from None
 
 
 def loss(section, clock):
@@ -58,12 +64,29 @@ def loss(section, clock):
     arguments = dict(section.args)
     if "weight" in arguments:
         arguments["weight"] = weight(arguments["weight"], clock)
-    if "num_samples" in inspect.signature(constructor).parameters:
+    samples = inspect.signature(constructor).parameters.get("num_samples")
+    # Where it has a default it is no size of the data set, but of a part of a batch.
+    if samples is not None and samples.default is samples.empty:
         arguments.setdefault("num_samples", clock.samples)
     try:
         return constructor(**arguments)
     except TypeError as error:
         raise ValueError(f"the loss {section.name}: {error}") from None
+
+
+def check_losses(recipe):
+    """Make every loss of a recipe once: what is misspelt is an error before any training.
+
+    Args:
+        recipe: the `schema.Recipe`.
+
+    Raises:
+        ValueError: where a constructor refuses its arguments.
+    """
+    clock = Clock(recipe.train.epochs, steps=1, samples=2)
+    sections = [recipe.trainer, *recipe.methods]
+    for one in (*recipe.companions, *(one for section in sections for one in section.losses)):
+        loss(one, clock)
 
 
 def weight(value, clock):

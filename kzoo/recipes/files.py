@@ -25,7 +25,12 @@ COSTS = "costs.json"
 
 def phase_folder(run: pathlib.Path, seed: int, phase: str) -> pathlib.Path:
     """Where one phase of one seed keeps its state, log, weights and metrics."""
-    return run / f"seed-{seed}" / phase.replace(" ", "-")
+    return run / f"seed-{seed}" / folder_name(phase)
+
+
+def folder_name(phase: str) -> str:
+    """The name of a phase's folder."""
+    return phase.replace(" ", "-").replace("/", "-")
 
 
 def writable_folder(path: str | pathlib.Path) -> pathlib.Path:

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+import typing
 
 from kzoo.recipes import schema
 
@@ -17,7 +18,7 @@ def _walk(section, prefix):
         if inner is None:
             default = "" if field.is_required() else f" [{json.dumps(field.get_default())}]"
             yield prefix + name, f"{field.description}{default}"
-        elif inner is not schema.LossSection:
+        elif typing.get_origin(field.annotation) is not list:
             yield from _walk(inner, f"{prefix}{name}.")
 
 

@@ -23,14 +23,16 @@ def order(results: dict) -> list[str]:
     return sorted(students, key=lambda n: -results["rows"][n]["test"]["accuracy"])
 
 
-def soft_targets_row(results: dict) -> str | None:
-    """The row that was trained with soft targets and nothing else."""
+def common_baseline(results: dict) -> str | None:
+    """Soft targets and nothing else, which methods with companions are compared with."""
+    if not results["recipe"].get("companions"):
+        return None
     return _row_of(results, ["SoftTargets"])
 
 
 def shown_row(results: dict) -> str:
-    """The row that stands for a run in the table of all runs: of methods the best one."""
-    return order(results)[0] if has_methods(results) else list(results["rows"])[-1]
+    """The row that stands for a run in the table of all runs: of methods the exported one."""
+    return results["exported"] if has_methods(results) else list(results["rows"])[-1]
 
 
 def table(results: dict) -> list[list[str]]:
@@ -50,15 +52,13 @@ def baseline(results: dict, name: str) -> str | None:
 
     The one its recipe names, else soft targets alone where methods have companions.
     """
-    recipe = results["recipe"]
-    other = soft_targets_row(results) if recipe.get("companions") else None
-    named = {method["name"]: method.get("against") for method in recipe["methods"]}
-    other = named.get(name) or other
+    named = {m["name"]: m.get("against") for m in results["recipe"]["methods"]}
+    other = named.get(name) or common_baseline(results)
     return None if other == name else other
 
 
 def conclusions(results: dict) -> list[str]:
-    """What the differences are, which of them are sure, and what became of omitted classes."""
+    """The differences, which of them exceed two standard errors, and the omitted classes."""
     groups = {"above": [], "level": [], "below": []}
     for name in order(results):
         other = baseline(results, name)
@@ -69,12 +69,13 @@ def conclusions(results: dict) -> list[str]:
         "level": "Within two standard errors of it",
         "below": "Worse by more than two standard errors",
     }
-    against = {baseline(results, name) for name in order(results)} - {None}
-    sentences = [f"{words[key]}: {', '.join(names) or 'none'}.\n" for key, names in groups.items()]
+    against = sorted({baseline(results, name) for name in order(results)} - {None})
+    if not against:
+        return _omitted(results)
     return [
-        "Difference: percentage points of test accuracy against "
-        f"{', '.join(sorted(against))}, paired by seed.\n",
-        *(sentences if against else []),
+        "Difference: percentage points of test accuracy, paired by seed, against "
+        f"{'; '.join(against)}.\n",
+        *(f"{words[key]}: {'; '.join(names) or 'none'}.\n" for key, names in groups.items()),
         *_omitted(results),
     ]
 
@@ -118,13 +119,15 @@ def _verdict(gains):
     return "above" if mean > 0 else "below"
 
 
-def _row_of(results, losses):
-    names = [n for n, row in results["rows"].items() if row.get("losses") == losses]
-    return names[0] if names else None
+def _row_of(results, losses, **facts):
+    wanted = {"losses": losses, **facts}
+    rows = results["rows"].items()
+    return next((n for n, row in rows if all(row.get(k) == v for k, v in wanted.items())), None)
 
 
 def _costs(results, row):
-    plain = _row_of(results, [])
+    # Of the same model: methods may have models of their own.
+    plain = _row_of(results, [], parameters=row["parameters"])
     own = row.get("training")
     if own is None:
         return ["-", "-", "-"]

@@ -89,7 +89,7 @@ def _draw_leaderboard(axes, results, run):
     spread = [100 * (row[split]["spread"] or 0) for row in rows]
     axes.errorbar(means, range(len(names)), xerr=spread, fmt="o", capsize=3)
     axes.set_yticks(range(len(names)), names, fontsize=7)
-    baseline = leaderboard.soft_targets_row(results)
+    baseline = leaderboard.common_baseline(results)
     if baseline:
         mean = 100 * results["rows"][baseline][split]["accuracy"]
         axes.axvline(mean, linestyle="--", color="gray", label=baseline)

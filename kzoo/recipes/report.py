@@ -83,7 +83,7 @@ def terminal(rows: list[list[str]], title: str) -> rich.table.Table:
         header = name.replace(" ", "\n")
         drawn.add_column(header, justify="right" if number else "left", no_wrap=True)
     for row in rows[1:]:
-        drawn.add_row(*(cell.replace(" ± ", "\n± ") for cell in row))
+        drawn.add_row(*(cell.replace(" ± ", "\n± ").replace(" + ", "\n+ ") for cell in row))
     return drawn
 
 

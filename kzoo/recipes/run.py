@@ -45,6 +45,7 @@ def train(
         ValueError: in one line, for what the user can mend.
     """
     console = console or rich.console.Console()
+    build.check_losses(recipe)
     out = _claim(recipe, files.writable_folder(out))
     if (out / files.RESULTS).exists():
         console.print(f"Finished before: {out}. Delete the folder to run again.")
@@ -58,7 +59,8 @@ def train(
             metrics = files.read_json(folder / files.METRICS)
             rows[phase.name]["per_seed"].append({"seed": seed, **metrics})
             logs.append((seed, phase.name, folder / files.LOG))
-    measured = {phase.classifier: _costs(phase, out, recipe.train.seeds[0]) for phase in phases}
+    unlike = {phase.classifier: phase for phase in phases}
+    measured = {key: _costs(phase, out, recipe.train.seeds[0]) for key, phase in unlike.items()}
     for phase in phases:
         rows[phase.name] |= _summary(rows[phase.name]["per_seed"]) | measured[phase.classifier]
         if phase.losses is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 
 from kzoo import registry
+from kzoo.recipes import files
 from kzoo.recipes.sections import (
     DataSection,
     ExportSection,
@@ -51,13 +52,28 @@ class Recipe(Section):
                 "fit. [[methods]] need a [teacher] too"
             )
         rows = [method.name for method in self.methods]
-        if len(set(rows)) < len(rows):
-            raise ValueError("each of [[methods]] needs a name of its own")
+        if len({files.folder_name(row) for row in ("teacher", *rows)}) <= len(rows):
+            raise ValueError("each of [[methods]] needs a name of its own, other than 'teacher'")
         lost = [m.against for m in self.methods if m.against not in (None, *rows)]
         if lost:
             raise ValueError(f"[[methods]] against: there is no method {lost[0]!r}")
         if self.methods and self.trainer.name is not None:
             raise ValueError("give [[methods]] or [trainer] name, not both")
+        if self.companions and not self.methods:
+            raise ValueError("[[companions]] need [[methods]] to go with")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _epochs_left_for_fit(self):
+        for section in (self.trainer, *self.methods):
+            epochs = getattr(section, "epochs", None) or self.train.epochs
+            if section.pretrain_epochs >= epochs:
+                raise ValueError(
+                    f"pretrain_epochs must be less than epochs, {epochs} here. Received: "
+                    f"{section.pretrain_epochs}"
+                )
+            if section.pretrain_epochs and not section.losses:
+                raise ValueError("pretrain_epochs need losses that have a stage before fit")
         return self
 
     @property
@@ -72,18 +88,17 @@ class Recipe(Section):
         return hashlib.sha256(self.identity.encode()).hexdigest()[:8]
 
     def smoke(self) -> "Recipe":
-        """The same run shrunk to seconds."""
+        """The same run shrunk to seconds; of a first stage and of fit an epoch is left."""
+        first = min(self.trainer.pretrain_epochs, 1)
         return self.model_validate(
             _merge(
                 self.model_dump(),
                 {
-                    "methods": [
-                        {**method.model_dump(), "against": None}
-                        for method in self.methods[:_SMOKE_METHODS]
-                    ],
+                    "methods": [_smoke(method) for method in self.methods[:_SMOKE_METHODS]],
+                    "trainer": {"pretrain_epochs": first},
                     "data": {"train_size": 64, "batch_size": 16},
                     "train": {
-                        "epochs": 1,
+                        "epochs": 1 + first,
                         "teacher_epochs": 1,
                         "seeds": self.train.seeds[:1],
                         "tensorboard": False,
@@ -92,6 +107,12 @@ class Recipe(Section):
                 },
             )
         )
+
+
+def _smoke(method):
+    first = min(method.pretrain_epochs, 1)
+    changed = {"epochs": 1 + first, "pretrain_epochs": first, "train_size": None, "against": None}
+    return {**method.model_dump(), **changed}
 
 
 def load(path: str | pathlib.Path, overrides: dict[str, Any] | None = None) -> Recipe:

@@ -9,7 +9,8 @@ class Linear(Ramp):
     """A straight line from one number to another, which then stays.
 
     For the weight of a loss or of the task. The soft term of boundary supporting samples
-    (arXiv:1805.05532) goes from 4 to 1 in this way over the whole training.
+    (arXiv:1805.05532) goes from 4 to 1 in this way over the whole training. It lacks the factor
+    T² of `SoftTargets`, whose weight is divided by 9 for that at the published T of 3.
 
         value(step) = start + (end − start) · min(step / steps, 1)
 
@@ -31,7 +32,8 @@ class Linear(Ramp):
     from kzoo import schedules
     from kzoo.losses import SoftTargets
 
-    loss = SoftTargets(temperature=3.0, weight=schedules.Linear(4.0, 1.0, steps=80 * 196))
+    weight = schedules.Linear(4.0 / 9.0, 1.0 / 9.0, steps=80 * 196)
+    loss = SoftTargets(temperature=3.0, weight=weight)
     ```
     """
 

@@ -146,5 +146,7 @@ def test_bad_shapes():
         ActivationBoundary("a", "b", projector=None).build((None, 4, 4, 5), (None, 4, 4, 3))
     with pytest.raises(ValueError, match="5 of the teacher, 3 of the student"):
         activation_boundary(np.ones((1, 2, 2, 5)), np.ones((1, 2, 2, 3)))
+    with pytest.raises(ValueError, match="same samples"):
+        activation_boundary(np.ones((1, 2, 2, 3)), np.ones((4, 2, 2, 3)))
     with pytest.raises(ValueError, match="one feature of each side per tap"):
         ActivationBoundary().build((None, 4, 4, 5), (None, 4, 4, 3))

@@ -125,6 +125,19 @@ def test_it_trains_in_a_compiled_step_with_a_short_last_batch():
     np.testing.assert_array_equal(teacher.get_weights()[0], KERNEL)
 
 
+def test_labels_with_an_axis_are_the_same_and_one_hot_ones_are_refused():
+    teacher, student = networks()
+    x, values = samples()[0], []
+    labels = (x @ KERNEL).argmax(-1).astype("int32")
+    for given in (labels, labels[:, None]):
+        told_so = told(x, given, teacher, student)
+        values.append(float(numpy(BoundarySupport(seed=1)(teacher(x), student(x), **told_so))))
+    assert values[0] == values[1] > 0
+    one_hot = np.eye(3, dtype="int32")[labels]
+    with pytest.raises(ValueError, match=r"one-hot labels.*argmax"):
+        BoundarySupport()(teacher(x), student(x), **told(x, one_hot, read, read))
+
+
 def test_images_go_through_the_attack():
     x = random_array(5, 6, 4, 1)
     model = keras.Sequential(

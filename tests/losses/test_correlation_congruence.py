@@ -77,6 +77,19 @@ def test_the_reference_depends_on_the_order_of_the_batch():
     assert not bare.weights
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("variant", ["paper", "reference"])
+def test_a_batch_of_unknown_size(variant):
+    import tensorflow as tf
+
+    spec = [tf.TensorSpec((None, 4)), tf.TensorSpec((None, 4))]
+    traced = tf.function(lambda t, s: correlation_congruence(t, s, variant), input_signature=spec)
+    teacher, student = random_array(5, 4), random_array(5, 4, seed=1)
+    expected = float(correlation_congruence(teacher, student, variant))
+    assert float(traced(teacher, student)) == pytest.approx(expected, rel=1e-5)
+    assert float(traced(teacher[:1], student[:1])) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_published_weights():
     assert CorrelationCongruence().weight == 100.0
     assert CorrelationCongruence(variant="reference").weight == 0.02

@@ -125,6 +125,7 @@ def test_bad_labels(labels, message):
         ((None, 5), (None, 4), "same classes"),
         ((None, 3, 5), (None, 3, 5), r"logits \(batch, classes\)"),
         ((None, 1), (None, 1), "two classes or more.*two logits"),
+        ((1, 5), (4, 5), "same samples"),
     ],
 )
 def test_bad_logits(teacher, student, message):

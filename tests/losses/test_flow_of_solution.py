@@ -110,7 +110,7 @@ MAPS = np.zeros((2, 4, 4, 3), "float32")
     [
         ((MAPS, MAPS), "at least two of each model. Received: 1. Name more taps"),
         (([MAPS, MAPS], [MAPS, MAPS, MAPS]), "as many features of the teacher.*2 and 3"),
-        (([MAPS, MAPS], [MAPS, MAPS[..., :2]]), r"teacher \[3, 3\], student \[3, 2\].*Attention"),
+        (([MAPS, MAPS], [MAPS, MAPS[..., :2]]), r"teacher \[3, 3\], student \[3, 2\].*connector"),
         (([MAPS, MAPS], [MAPS, MAPS[:, 0, 0]]), r"compares maps \(batch, height, width"),
     ],
 )

@@ -42,6 +42,11 @@ def test_the_papers_value_is_half_the_sum():
     assert float(hint(teacher, student)[0]) * 12 / 2 == 0.5 * np.sum(student**2) == 24.0
 
 
+def test_one_sample_is_not_compared_with_many():
+    with pytest.raises(ValueError, match=r"same samples.*teacher \(1, 3\), student \(4, 3\)"):
+        hint(random_array(1, 3), random_array(4, 3))
+
+
 def test_large_float16_features_do_not_overflow():
     teacher, student = np.full((2, 3), -300.0, "float16"), np.full((2, 3), 300.0, "float16")
     np.testing.assert_allclose(numpy(hint(teacher, student)), 600.0**2, rtol=1e-5)
@@ -154,6 +159,7 @@ def test_shapes_without_a_regressor(teacher, student, message):
         ({"variant": "code"}, "`variant` must be one of"),
         ({"projector": "conv"}, "`projector` must be 'regressor', None or a Keras layer"),
         ({"teacher_tap": ["a"], "student_tap": ["b"]}, "give one Hint per pair"),
+        ({"teacher_tap": "a", "student_tap": ["b"]}, r"give one Hint per pair.*\['b'\]"),
     ],
 )
 def test_bad_arguments(arguments, message):

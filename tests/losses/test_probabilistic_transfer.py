@@ -146,3 +146,4 @@ def test_a_batch_of_unknown_size(variant):
         teacher, student = random_array(batch, 5), random_array(batch, 3, seed=1)
         expected = loss_of(teacher, student, variant)
         assert float(traced(teacher, student)) == pytest.approx(expected, rel=1e-5)
+    assert float(traced(teacher[:1], student[:1])) == pytest.approx(0.0, abs=1e-6)

@@ -149,6 +149,13 @@ def test_other_classes_are_refused_with_the_mend():
         soft_targets(np.zeros((2, 3, 10), "float32"), np.zeros((2, 10), "float32"))
 
 
+def test_nothing_is_broadcast():
+    with pytest.raises(ValueError, match=r"same samples.*teacher \(1, 5\), student \(4, 5\)"):
+        soft_targets(random_array(1, 5), random_array(4, 5))
+    with pytest.raises(ValueError, match="the same shape"):
+        soft_targets(random_array(2, 1, 1, 5), random_array(2, 4, 4, 5))
+
+
 def test_several_pairs_are_refused():
     with pytest.raises(ValueError, match="give one SoftTargets per pair"):
         SoftTargets(teacher_tap=["a", "b"], student_tap=["a", "b"])

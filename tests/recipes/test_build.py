@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kzoo.recipes import build
-from kzoo.recipes.schema import OptimizerSection
+from kzoo.recipes.schema import LossSection, OptimizerSection
 from tests.helpers import random_array
 
 
@@ -51,3 +51,9 @@ def test_learning_rate(fields, step, expected):
     rate = build.learning_rate(OptimizerSection(**fields), epochs=4, steps=10)
     value = rate if isinstance(rate, float) else keras.ops.convert_to_numpy(rate(step))
     np.testing.assert_allclose(value, expected, atol=1e-7)
+
+
+def test_the_size_of_the_data_goes_only_where_it_is_asked_for():
+    clock = build.Clock(epochs=2, steps=3, samples=50)
+    assert build.loss(LossSection(name="CRD"), clock).num_samples == 50
+    assert build.loss(LossSection(name="BSS"), clock).num_samples == 64

@@ -115,6 +115,7 @@ def test_the_leaderboard(finished):
         assert name in text
     assert "test images of the omitted class" in text
     assert leaderboard.baseline(results, "few") == "cross-entropy"
+    assert leaderboard.shown_row(results) == results["exported"]
 
 
 def test_plots_and_history(finished):
@@ -135,7 +136,7 @@ def test_costs_come_from_a_fresh_process(finished):
     assert costs["step_ms"] > 0
     assert costs["peak_bytes"] > 5e7
     assert costs["extra_parameters"] == 2 * 128 + 8 * 128 + 12 * 128
-    with pytest.raises(RuntimeError, match="Measuring 'nothing' failed"):
+    with pytest.raises(ValueError, match=r"Measuring 'nothing' failed.*run the same command"):
         _training_costs.in_fresh_process(recipe, "nothing")
 
 
@@ -145,3 +146,32 @@ def test_the_temperature_study_draws_teacher_and_student(finished):
     assert path.stat().st_size > 5000
     assert curves["probabilities"].shape[0] == len(temperature.TEMPERATURES)
     assert len(temperature.table(curves)) == 6
+
+
+def test_memory_is_compared_with_the_same_model_on_the_labels_alone():
+    def row(losses, parameters, megabytes):
+        training = {"step_ms": 1.0, "peak_bytes": megabytes << 20, "extra_parameters": 0}
+        test = {"accuracy": 0.5, "spread": None}
+        per_seed = [{"seed": 0, "test": test}]
+        facts = {"losses": losses, "parameters": parameters, "training": training}
+        return {**facts, "test": test, "per_seed": per_seed}
+
+    rows = {
+        "small": row([], 10, 100),
+        "large": row([], 20, 300),
+        "small, taught": row(["SoftTargets"], 10, 150),
+        "large, taught": row(["SoftTargets"], 20, 310),
+    }
+    results = {"recipe": {"methods": [{"name": name} for name in rows]}, "rows": rows}
+    memory = {line[0]: line[4] for line in leaderboard.table(results)[1:]}
+    assert memory == {"small": "+0", "large": "+0", "small, taught": "+50", "large, taught": "+10"}
+    assert leaderboard.common_baseline(results) is None
+    assert leaderboard.conclusions(results) == []
+
+
+def test_a_misspelt_argument_is_an_error_before_any_training(tmp_path):
+    wrong = {"name": "late", "losses": [{"name": "AT", "args": {"exponnent": 2}}]}
+    fields = {**RECIPE, "methods": [*RECIPE["methods"], wrong]}
+    with pytest.raises(ValueError, match="exponnent"):
+        run.train(schema.Recipe.model_validate(fields), tmp_path)
+    assert not list(tmp_path.iterdir())

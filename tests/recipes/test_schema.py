@@ -59,6 +59,11 @@ def test_run_id_ignores_titles_and_defaults_but_not_settings(write):
         ),
         (MINIMAL + '[[methods]]\nname = "a"', r"\[\[methods\]\] need a \[teacher\] too"),
         (METHODS + '[[methods]]\nname = "a"', r"needs a name of its own"),
+        (METHODS + '[[methods]]\nname = "teacher"', r"other than 'teacher'"),
+        (METHODS + '[[methods]]\nname = "b c"\n[[methods]]\nname = "b-c"', r"a name of its own"),
+        (METHODS + "pretrain_epochs = 10", r"must be less than epochs, 10 here"),
+        (METHODS + "pretrain_epochs = 1", r"need losses that have a stage before fit"),
+        (MINIMAL + '[[companions]]\nname = "KD"', r"need \[\[methods\]\] to go with"),
         (METHODS + 'against = "b"', r"against: there is no method 'b'"),
         ("[model\n", r"not valid TOML"),
         ("", r"model: Field required"),
@@ -80,7 +85,8 @@ def test_flags_are_the_fields_of_the_schema():
     assert "train.epochs" in known
     assert known["train.epochs"].endswith("[10]")
     assert "teacher.name" in known
-    assert "trainer.losses" not in known
+    lists = ("trainer.losses", "methods", "companions")
+    assert not [flag for flag in known if flag.startswith(lists)]
 
 
 def test_flags_are_parsed_as_toml_and_nested(write):
@@ -112,3 +118,10 @@ def test_smoke_is_another_run_of_one_epoch(write):
     assert smoke.train.epochs == 1
     assert smoke.model == recipe.model
     assert smoke.run_id != recipe.run_id
+
+
+def test_smoke_leaves_a_first_stage_and_no_large_subset(write):
+    losses = 'losses = [{ name = "AB", args = { stage = "pretrain" } }]\n'
+    text = METHODS + "epochs = 100\ntrain_size = 300\npretrain_epochs = 5\n" + losses
+    (method,) = schema.load(write(text)).smoke().methods
+    assert (method.epochs, method.pretrain_epochs, method.train_size) == (2, 1, None)
