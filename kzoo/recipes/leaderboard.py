@@ -58,16 +58,16 @@ def baseline(results: dict, name: str) -> str | None:
 
 
 def conclusions(results: dict) -> list[str]:
-    """The differences, which of them exceed two standard errors, and the omitted classes."""
+    """The differences, which of them chance would hardly give, and the omitted classes."""
     groups = {"above": [], "level": [], "below": []}
     for name in order(results):
         other = baseline(results, name)
         if other is not None:
             groups[_verdict(differences(results, name, other))].append(name)
     words = {
-        "above": "Better than what it is compared with by more than two standard errors",
-        "level": "Within two standard errors of it",
-        "below": "Worse by more than two standard errors",
+        "above": "Better: the 95 % interval of the mean difference lies above 0",
+        "level": "Not to be told apart: the interval holds 0",
+        "below": "Worse: the interval lies below 0",
     }
     against = sorted({baseline(results, name) for name in order(results)} - {None})
     if not against:
@@ -76,6 +76,7 @@ def conclusions(results: dict) -> list[str]:
         "Difference: percentage points of test accuracy, paired by seed, against "
         f"{'; '.join(against)}.\n",
         *(f"{words[key]}: {'; '.join(names) or 'none'}.\n" for key, names in groups.items()),
+        "The intervals stand each for itself: of many rows one in twenty misses by chance.\n",
         *_omitted(results),
     ]
 
@@ -112,9 +113,13 @@ def differences(results: dict, name: str, other: str) -> list[float]:
 
 
 def _verdict(gains):
-    mean = float(np.mean(gains))
-    error = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
-    if abs(mean) <= 2 * error:
+    """Whether Student's 95 % interval of the mean lies above 0, below it, or holds it."""
+    from scipy import stats
+
+    if len(gains) < 2:
+        return "level"
+    mean, error = np.mean(gains), np.std(gains, ddof=1) / np.sqrt(len(gains))
+    if abs(mean) <= stats.t.ppf(0.975, len(gains) - 1) * error:
         return "level"
     return "above" if mean > 0 else "below"
 

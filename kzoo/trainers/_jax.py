@@ -24,6 +24,11 @@ def replicas():
     return 1
 
 
+def strategy_scope(trainer):
+    """JAX has no replicas of models."""
+    return contextlib.nullcontext()
+
+
 def train_step(trainer, state, data):
     """One batch: each update maps the state to the next."""
     batch = keras.utils.unpack_x_y_sample_weight(data)

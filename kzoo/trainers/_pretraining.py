@@ -4,7 +4,7 @@ from kzoo import taps
 from kzoo.losses._projector import shared_projections
 from kzoo.trainers._batch import Batch
 from kzoo.trainers._labels import labels_for
-from kzoo.trainers._lesson import Told
+from kzoo.trainers._lesson import Told, sides
 from kzoo.trainers._teaching import OUTPUTS
 from kzoo.trainers._terms import reduce_term
 from kzoo.trainers.trainer import Trainer
@@ -36,6 +36,10 @@ class Pretraining(Trainer):
             )
         # A loss with a stage of its own looks at the teacher alone.
         self._taught = [loss for loss in self.staged if loss.pretrain_call is None]
+        read = [tap for loss in self._taught for tap in loss.student_taps]
+        moved = taps.variables_before(self.student, read) if read else []
+        moved += [v for loss in self.staged for v in loss.pretrain_variables]
+        self._moved = {id(v) for v in moved}
         self.freeze_teachers()
         self.built = True
 
@@ -51,11 +55,7 @@ class Pretraining(Trainer):
 
     def updates(self):
         """One: the student before the taps, and the losses' own variables."""
-        read = [tap for loss in self._taught for tap in loss.student_taps]
-        moved = taps.variables_before(self.student, read) if read else []
-        moved += [v for loss in self.staged for v in loss.pretrain_variables]
-        wanted = {id(v) for v in moved}
-        variables = [v for v in self.trainable_variables if id(v) in wanted]
+        variables = [v for v in self.trainable_variables if id(v) in self._moved]
         return [Update("model", self.compute_terms, variables)]
 
     def compute_terms(self, x, y, sample_weight, training):
@@ -70,6 +70,8 @@ class Pretraining(Trainer):
                     value = lesson.compare(loss, teacher, student, told, stage="pretrain")
                     value = reduce_term(value, sample_weight)
                     terms[name] = value * loss.weight_at(self.optimizer.iterations) * lesson.weight
+                    for key, found in loss.diagnostics(*sides(loss, teacher, student)).items():
+                        self.log(f"{name}_{key}", found, x)
         return student[OUTPUTS], terms
 
 
@@ -107,6 +109,7 @@ class Staged(Trainer):
             optimizer: of the stage.
             **kwargs: those of `compile`.
         """
-        stage = Pretraining(self._course)
-        stage.compile(optimizer, **kwargs)
+        with self.strategy_scope():
+            stage = Pretraining(self._course)
+            stage.compile(optimizer, **kwargs)
         return stage

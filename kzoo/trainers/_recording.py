@@ -1,10 +1,12 @@
 """The files of recorded teacher outputs: what they say of themselves, and how they are checked."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import re
+import zipfile
 
 import keras
 import numpy as np
@@ -12,22 +14,65 @@ import numpy as np
 from kzoo.whole_file import whole_file
 
 MANIFEST = "cache.json"
+PROBE = "probe.npz"
+LOCK = ".lock"
 FORMAT = 1
 _BLOCK = 1 << 24
 
 
 def fingerprint_of_teacher(teacher):
-    """A digest of what decides a teacher's outputs: its weights, preprocessing and classes."""
+    """A digest of the weights of a teacher; what else decides its outputs is seen by a probe."""
     digest = hashlib.sha256()
     for model in teacher.models:
-        for variable in model.variables:
+        for variable in model.weights:  # not `variables`: seeds differ from process to process
             array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
             digest.update(f"{variable.name}{array.shape}{array.dtype}".encode())
             digest.update(array.tobytes())
-    config = {k: v for k, v in teacher.get_config().items() if k in ("classes", "preprocess")}
-    members = [fingerprint_of_teacher(m) for m in getattr(teacher, "members", ())]
-    digest.update(json.dumps([config, members], sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def write_probe(folder, shown):
+    """Keep a teacher's outputs for a few images."""
+    with whole_file(pathlib.Path(folder) / PROBE) as path:
+        np.savez(path, **shown)
+
+
+def same_probe(folder, shown):
+    """Whether a teacher shows what the recorded one showed, up to rounding.
+
+    Raises:
+        ValueError: for a missing or damaged file.
+    """
+    path = pathlib.Path(folder) / PROBE
+    try:
+        with np.load(path) as found:
+            known = {name: found[name] for name in found.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is missing or damaged ({error}). Record again.") from None
+    return set(known) == set(shown) and all(
+        array.shape == shown[name].shape
+        and np.allclose(array, shown[name], rtol=1e-2, atol=1e-2 * np.abs(array).max())
+        for name, array in known.items()
+    )
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """Keep other processes from recording into a folder at the same time."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        yield
+        return
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    with open(pathlib.Path(folder) / LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(
+                f"Another process is recording into {folder}. Wait for it, or give another path."
+            ) from None
+        yield
 
 
 def fingerprint_of_data(dataset, split):
@@ -83,11 +128,10 @@ def allocate(path, shape, dtype):
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
+        np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
         # A hole in the file would turn a full disk into a crash at some later write.
         with open(path, "r+b") as file:
-            if os.name == "posix":
+            if hasattr(os, "posix_fallocate"):  # not everywhere
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         path.unlink(missing_ok=True)
@@ -95,7 +139,6 @@ def allocate(path, shape, dtype):
             f"{size / 1e6:.0f} MB for recorded outputs cannot be written to {path}: "
             f"{error.strerror}. Free some space, record fewer taps, or use dtype='float16'."
         ) from None
-    return array
 
 
 def open_array(path, shape, dtype, mode="r"):

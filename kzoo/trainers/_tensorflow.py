@@ -29,6 +29,11 @@ def replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def strategy_scope(trainer):
+    """That of the trainer's distribution strategy."""
+    return trainer.distribute_strategy.scope()
+
+
 def train_step(trainer, data):
     """One batch: each update with its own tape."""
     import tensorflow as tf

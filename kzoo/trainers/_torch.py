@@ -25,6 +25,11 @@ def replicas():
     return 1
 
 
+def strategy_scope(trainer):
+    """Keras has no replicas under torch."""
+    return contextlib.nullcontext()
+
+
 def train_step(trainer, data):
     """One batch: each update differentiates its own loss."""
     import torch

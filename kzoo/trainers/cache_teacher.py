@@ -1,5 +1,6 @@
 """Run a teacher once over a data set and keep what it shows."""
 
+import dataclasses
 import pathlib
 import time
 
@@ -15,6 +16,7 @@ from kzoo.trainers.teacher_cache import REPLAYED, TeacherCache
 
 DTYPES = ("float32", "float16")
 _SECONDS_BETWEEN_MARKS = 5.0
+_PROBE_IMAGES = 4
 
 
 def cache_teacher(
@@ -32,9 +34,9 @@ def cache_teacher(
 ):
     """Record a teacher's outputs for every image of a split.
 
-    Training with the returned cache never runs the teacher. The recording is resumable: stopped
-    or killed, the same call goes on where it was; finished, it only opens the files, after it has
-    made sure that they belong to this teacher and these images.
+    Training with the returned cache never runs the teacher. Stopped or killed, the same call goes
+    on where it was; finished, it only opens the files, if they are of this teacher and these
+    images.
 
     Outputs for plain images are wrong for augmented ones. `replay` records the teacher on
     the augmented images themselves, for a number of epochs: the augmentation of `kzoo.data` is a
@@ -79,14 +81,9 @@ def cache_teacher(
     """
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
-    (teacher,) = as_teachers(teacher)
-    if getattr(teacher, "batch_statistics", False):
-        raise ValueError(
-            "The outputs of a teacher with batch_statistics=True depend on the batch, so they "
-            "cannot be recorded. Use the teacher itself."
-        )
-    folder, taps = pathlib.Path(path), [taps] if isinstance(taps, str) else list(taps)
-    options = _options(split, batch_size, replay)
+    teacher, folder = _only(teacher), pathlib.Path(path)
+    taps = [taps] if isinstance(taps, str) else list(taps)
+    options = _options(split, batch_size, replay, epochs)
     teacher.build((None, *dataset.spec.image_shape))
     wanted = {
         "format": _recording.FORMAT,
@@ -101,19 +98,53 @@ def cache_teacher(
         "replay": replay
         and {"options": {n: getattr(options, n) for n in REPLAYED}, "epochs": epochs},
     }
-    manifest = _recording.read_manifest(folder)
-    if manifest is None:
-        for one in wanted["taps"].values():
-            _recording.allocate(folder / one["file"], one["shape"], one["dtype"])
-        manifest = {**wanted, "done": [0, 0]}
-        _recording.write_manifest(folder, manifest)
-    _check_same(folder, manifest, wanted)
-    if "sha256" not in manifest:
-        _record(teacher, dataset, options, folder, manifest, verbose)
+    reader = _Reader(teacher, taps)
+    probe = reader.predict_on_batch(dataset.normalize(dataset.raw(split)[0][:_PROBE_IMAGES]))
+    with _recording.only_one(folder):
+        manifest = _recording.read_manifest(folder)
+        if manifest is None:
+            manifest = _begin(folder, wanted, probe, options.batch_size)
+        _check_same(folder, manifest, wanted, probe)
+        if "sha256" not in manifest:
+            # The batches that are done were of the size of the first try.
+            options = dataclasses.replace(options, batch_size=manifest["batch_size"])
+            _record(reader, dataset, options, folder, manifest, verbose)
     return TeacherCache(folder, name=teacher.name, weight=teacher.weight)
 
 
-def _options(split, batch_size, replay):
+def _only(teacher):
+    """The one teacher that is recorded."""
+    teachers = as_teachers(teacher)
+    if len(teachers) > 1:
+        raise ValueError(
+            f"cache_teacher records one teacher. Received: {len(teachers)}. Record each into a "
+            "folder of its own, or give a TeacherEnsemble."
+        )
+    members = getattr(teachers[0], "members", teachers)
+    if any(getattr(member, "batch_statistics", False) for member in members):
+        raise ValueError(
+            "The outputs of a teacher with batch_statistics=True depend on the batch, so they "
+            "cannot be recorded. Use the teacher itself."
+        )
+    return teachers[0]
+
+
+def _begin(folder, wanted, probe, batch_size):
+    """Make the files of a recording; the manifest comes last."""
+    for one in wanted["taps"].values():
+        _recording.allocate(folder / one["file"], one["shape"], one["dtype"])
+    _recording.write_probe(folder, probe)
+    manifest = {**wanted, "batch_size": batch_size, "done": [0, 0]}
+    _recording.write_manifest(folder, manifest)
+    return manifest
+
+
+def _options(split, batch_size, replay, epochs):
+    if not isinstance(epochs, int) or epochs < 1 or (replay is None and epochs > 1):
+        raise ValueError(
+            "`epochs` must be an integer >= 1, and is 1 without `replay`, as plain images are the "
+            f"same in every epoch. Received: epochs={epochs!r}, replay={replay}"
+        )
     if replay is None:
         return BatchOptions(split=split, batch_size=batch_size, sample_index=True)
     unknown = sorted(set(replay) - (set(REPLAYED) - {"split"}))
@@ -140,13 +171,15 @@ def _tap_files(teacher, taps, size, dtype, epochs):
     }
 
 
-def _check_same(folder, manifest, wanted):
+def _check_same(folder, manifest, wanted, probe):
     words = {
         "teacher": "another teacher",
         "data": "other images",
+        "replay": "other options of the batches or another number of epochs",
         "taps": "other taps or another dtype",
-        "replay": "other options of the batches",
     }
+    if manifest["taps"] == wanted["taps"] and not _recording.same_probe(folder, probe):
+        wanted = {**wanted, "teacher": None}
     for key, what in words.items():
         if manifest.get(key) != wanted[key]:
             raise ValueError(
@@ -154,9 +187,8 @@ def _check_same(folder, manifest, wanted):
             )
 
 
-def _record(teacher, dataset, options, folder, manifest, verbose):
+def _record(reader, dataset, options, folder, manifest, verbose):
     """Fill the files from where they were left, and sign them."""
-    reader = _Reader(teacher, list(manifest["taps"]))
     arrays = {
         tap: _recording.open_array(folder / one["file"], one["shape"], one["dtype"], "r+")
         for tap, one in manifest["taps"].items()

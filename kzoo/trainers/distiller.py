@@ -170,7 +170,7 @@ class Distiller(Staged):
                 task = self.task_loss(y, student[OUTPUTS], sample_weight)
                 terms["task_loss"] = reduce_term(task, None) * _weight(self.task_weight, step)
             told = Told(training, labels_for(student[OUTPUTS], y), batch, self._course.read)
-            for lesson in self._course.lessons:
+            for lesson in filter(lambda one: one.acting("fit"), self._course.lessons):
                 teacher = lesson.teacher.read(self.call_frozen, batch)
                 for name, loss in lesson.acting("fit").items():
                     value = reduce_term(lesson.compare(loss, teacher, student, told), sample_weight)

@@ -128,6 +128,10 @@ class Trainer(State):
             outputs = call_unchanged(model, x) if batch_statistics else model(x, training=False)
         return keras.tree.map_structure(ops.stop_gradient, outputs)
 
+    def strategy_scope(self):
+        """The scope in which models of the same replicas as this one are made."""
+        return _backend().strategy_scope(self)
+
     def log(self, name, value, x):
         """Log the mean of a value over the epoch, beside the terms: it is no part of the loss."""
         value = reduce_term(value, None)

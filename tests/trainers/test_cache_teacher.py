@@ -113,7 +113,10 @@ def test_a_folder_belongs_to_one_recording(digits, teacher, tmp_path):
         ({"dataset": data.load("digits", train_size=41)}, "other images"),
         ({"taps": ["stage1"]}, "other taps"),
         ({"dtype": "float16"}, "another dtype"),
-        ({"replay": {"batch_size": 8}}, "other taps|other options"),
+        ({"replay": {"batch_size": 8}}, "other options"),
+        # Equal weights that are used in another way.
+        ({"teacher": Teacher(teacher, classes=list(range(10))[::-1])}, "another teacher"),
+        ({"teacher": Teacher(teacher, preprocess=lambda x: x + 1.0)}, "another teacher"),
     ):
         given = {"teacher": teacher, "dataset": digits, "taps": ["logits"], **change}
         with pytest.raises(ValueError, match=f"holds a recording of .*({what})"):
@@ -144,9 +147,10 @@ def test_an_interrupted_recording_goes_on(digits, teacher, tmp_path, monkeypatch
     monkeypatch.setattr(
         keras.Model, "predict_on_batch", lambda self, x: seen.append(len(x)) or shown(self, x)
     )
-    cut = cache_teacher(again, digits, ["logits"], tmp_path / "cut", verbose=0, batch_size=8)
+    # Another batch size must not make it skip images.
+    cut = cache_teacher(again, digits, ["logits"], tmp_path / "cut", verbose=0, batch_size=20)
     assert done[-1] == [0, 3]
-    assert seen == [8, 8]
+    assert seen == [4, 8, 8]  # the first are those by which the teacher is known again
     numbers = np.arange(40)
     np.testing.assert_array_equal(cut(numbers, 0)["logits"], whole(numbers, 0)["logits"])
 
@@ -194,7 +198,7 @@ def test_a_full_disk_is_seen_before_the_work(digits, teacher, tmp_path, monkeypa
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match=r"cannot be written to .*: No space left.*float16"):
         cache_teacher(teacher, digits, ["logits"], tmp_path, verbose=0)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [_recording.LOCK]
 
 
 def test_an_ensemble_is_recorded_as_one(digits, teacher, tmp_path):
@@ -206,6 +210,41 @@ def test_an_ensemble_is_recorded_as_one(digits, teacher, tmp_path):
     np.testing.assert_allclose(
         cache(np.arange(5), 0)["logits"], keras.ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_teacher_with_dropout_is_known_again(digits, tmp_path):
+    def noisy():
+        keras.utils.set_random_seed(4)
+        parts = [keras.layers.Flatten(), keras.layers.Dropout(0.5), keras.layers.Dense(10)]
+        return keras.Sequential([keras.Input((8, 8, 1)), *parts])
+
+    first = noisy()
+    cache_teacher(first, digits, ["logits"], tmp_path, verbose=0)
+    keras.utils.set_random_seed(99)
+    second = keras.models.clone_model(first)  # as a new process would build it: other seeds
+    second.set_weights(first.get_weights())
+    cache = cache_teacher(second, digits, ["logits"], tmp_path, verbose=0)
+    assert cache.taps == ["logits"]
+
+
+def test_another_average_of_an_ensemble_is_another_teacher(digits, teacher, tmp_path):
+    def members():
+        return [Teacher(teacher, weight=3), model("other", 3, seed=9)]
+
+    cache_teacher(TeacherEnsemble(members()), digits, ["logits"], tmp_path, verbose=0)
+    other = TeacherEnsemble(members()[::-1])
+    for changed in (TeacherEnsemble(members(), "logits"), other):
+        with pytest.raises(ValueError, match="another teacher"):
+            cache_teacher(changed, digits, ["logits"], tmp_path, verbose=0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files are locked on POSIX systems only")
+def test_two_processes_do_not_record_into_one_folder(digits, teacher, tmp_path):
+    with (
+        _recording.only_one(tmp_path),
+        pytest.raises(ValueError, match="Another process is recording"),
+    ):
+        cache_teacher(teacher, digits, ["logits"], tmp_path, verbose=0)
 
 
 def test_a_saved_trainer_finds_its_cache(digits, teacher, tmp_path):
@@ -224,6 +263,8 @@ def test_a_saved_trainer_finds_its_cache(digits, teacher, tmp_path):
         ({"replay": {"shuffle": True}}, "`replay` must be a dict with `batch_size`"),
         ({"replay": {"batch_size": 8, "views": 2}}, "`replay` must be a dict"),
         ({"taps": ["stage9"]}, "stage9"),
+        ({"epochs": 2}, "`epochs` must be an integer >= 1, and is 1 without `replay`"),
+        ({"epochs": 0, "replay": {"batch_size": 8}}, "`epochs` must be an integer >= 1"),
     ],
 )
 def test_bad_arguments(digits, teacher, tmp_path, change, message):
@@ -237,5 +278,8 @@ def test_bad_arguments(digits, teacher, tmp_path, change, message):
 
 def test_outputs_that_depend_on_the_batch_are_not_recorded(digits, teacher, tmp_path):
     moody = Teacher(teacher, batch_statistics=True)
-    with pytest.raises(ValueError, match="depend on the batch"):
-        cache_teacher(moody, digits, ["logits"], tmp_path)
+    for one in (moody, TeacherEnsemble([moody])):
+        with pytest.raises(ValueError, match="depend on the batch"):
+            cache_teacher(one, digits, ["logits"], tmp_path)
+    with pytest.raises(ValueError, match=r"records one teacher. Received: 2"):
+        cache_teacher([teacher, teacher], digits, ["logits"], tmp_path)

@@ -91,7 +91,7 @@ def test_the_list_is_complete():
 def trained(models, given, shape, **options):
     """A distiller after one epoch of two batches, and its logs."""
     teacher, student = models
-    trainer = Distiller(student, teacher, given)
+    trainer = Distiller(student, teacher, given, task_weight=options.pop("task_weight", 1.0))
     trainer.compile(keras.optimizers.SGD(1e-3), SPARSE, **options)
     x, y = batch(shape)
     return trainer, trainer.fit(x, y, batch_size=8, shuffle=False, verbose=0).history
@@ -110,11 +110,12 @@ def test_each_alone_teaches(name):
     models = resnets()
     before, frozen = values(models[1].trainable_variables), values(models[0].weights)
     loss = every_loss(STAGES, STAGES, connect=True)[name]()
-    trainer, logs = trained(models, loss, (8, 8, 1))
+    trainer, logs = trained(models, loss, (8, 8, 1), task_weight=0.0)
     (term,) = terms(logs)
     assert np.isfinite(logs["loss"]).all()
-    assert logs[term][0] > 0 or name == ATTACKS
-    assert not equal(before, values(trainer.student.trainable_variables))
+    if name != ATTACKS:
+        assert logs[term][0] > 0
+        assert not equal(before, values(trainer.student.trainable_variables))
     assert equal(frozen, values(models[0].weights))
 
 
