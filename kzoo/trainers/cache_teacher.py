@@ -38,9 +38,8 @@ def cache_teacher(
     on where it was; finished, it only opens the files, if they are of this teacher and these
     images.
 
-    Outputs for plain images are wrong for augmented ones. `replay` records the teacher on
-    the augmented images themselves, for a number of epochs: the augmentation of `kzoo.data` is a
-    function of the seed and the epoch, so the training sees the same images again.
+    Outputs for plain images are wrong for augmented ones. `replay` records the teacher on the
+    augmented images of a number of epochs: they are a function of the seed and the epoch.
 
     Args:
         teacher: a `keras.Model`, a `Teacher` or a `TeacherEnsemble`.
