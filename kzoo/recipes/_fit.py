@@ -10,7 +10,9 @@ from kzoo.recipes._progress import Clock
 EVALUATION_BATCH = 256
 
 
-def fit(fitted, epochs, recipe, dataset, seed, folder, watch) -> dict[str, list[float]]:
+def fit(
+    fitted, epochs, recipe, dataset, seed, folder, watch, validate=True
+) -> dict[str, list[float]]:
     """Fit to the end, wherever an earlier try stopped.
 
     Args:
@@ -21,6 +23,7 @@ def fit(fitted, epochs, recipe, dataset, seed, folder, watch) -> dict[str, list[
         seed: of the batches.
         folder: of the checkpoint.
         watch: function of the first epoch that returns further callbacks.
+        validate: whether each epoch ends with the validation split, where there is one.
 
     Returns:
         The log of all epochs.
@@ -46,7 +49,7 @@ def fit(fitted, epochs, recipe, dataset, seed, folder, watch) -> dict[str, list[
                 first_epoch=first_epoch,
                 sample_index=asks_for_numbers(fitted),
             ),
-            validation_data=_validation(feed, dataset),
+            validation_data=_validation(feed, dataset) if validate else None,
             initial_epoch=first_epoch,
             epochs=epochs,
             shuffle=False,

@@ -7,6 +7,7 @@ import keras
 
 from kzoo import data
 from kzoo.recipes import build
+from kzoo.recipes.sections import ModelSection
 
 _TEACHER_SEED_OFFSET = 1_000_003
 
@@ -28,6 +29,7 @@ class Phase:
         train_size: of the training images, a fixed subset.
         omit_classes: classes whose images it does not see.
         losses: names of its distillation losses; `None` where no methods are compared.
+        model: the section of its model, where it is another than the recipe's.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Phase:
     train_size: int | None = None
     omit_classes: tuple[int, ...] = ()
     losses: tuple[str, ...] | None = None
+    model: ModelSection | None = None
 
     @property
     def fit_epochs(self):
@@ -94,6 +97,7 @@ def _methods(recipe, spec):
                     train_size=method.train_size,
                     omit_classes=tuple(method.omit_classes),
                     losses=tuple(loss.name for loss in section.losses),
+                    model=method.model,
                 )
             )
     return plan

@@ -4,7 +4,7 @@ import pathlib
 import shutil
 
 from kzoo import pretrained
-from kzoo.recipes import build, files, plots, report, run
+from kzoo.recipes import build, files, plan, plots, report, run
 
 _PROBE_IMAGES = 8
 
@@ -51,14 +51,16 @@ def _add_weights(recipe, results, out, name):
     seed = results["exported_seed"]
     row = results["exported"]
     measured = next(r for r in results["rows"][row]["per_seed"] if r["seed"] == seed)
+    (phase,) = [phase for phase in plan.phases(recipe, dataset.spec) if phase.name == row]
+    section = phase.model or recipe.model
     pretrained.add(
         run.classifier(recipe, out, dataset.spec, seed, row),
         name,
-        application=recipe.model.name,
+        application=section.name,
         args={
             "input_shape": list(dataset.spec.image_shape),
             "classes": dataset.spec.classes,
-            **recipe.model.args,
+            **section.args,
         },
         dataset=dataset.spec.name,
         classes=dataset.spec.classes,

@@ -189,6 +189,9 @@ def _published(recipe, row):
 
 
 def _export(recipe, dataset, phase, seed, out, console):
+    if keras.backend.backend() != "tensorflow":
+        console.print("Nothing is exported: that needs the TensorFlow backend (`kzoo export`).")
+        return {}
     model = classifier(recipe, out, dataset.spec, seed, phase.name)
     images = dataset.arrays("test")[0][:_PROBE_IMAGES]
     reports = {}
