@@ -44,7 +44,7 @@ RECIPE = {
     ],
 }
 ROWS = ["cross-entropy", "soft targets", "AB", "CRD", "CRD + SoftTargets", "no 3", "few"]
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """What cannot be distilled is refused in one line that says what to do."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -51,10 +53,11 @@ def test_stages_that_do_not_pair_up():
     [
         losses.AttentionTransfer,
         losses.NeuronSelectivity,
-        losses.OverhaulFeature,
+        functools.partial(losses.OverhaulFeature, margins=[-1.0]),
         losses.ActivationBoundary,
         losses.FactorTransfer,
     ],
+    ids=["AT", "NST", "OFD", "AB", "FT"],
 )
 def test_maps_are_asked_for(make):
     refused(make(teacher_tap="pooled", student_tap="pooled"), r"maps \(batch, height, width")
