@@ -23,8 +23,8 @@ test-slow: $(VENV)/tested
 	$(PYTEST) -m slow -n 2 --dist worksteal
 
 # JAX and torch, where TensorFlow is not installed. JAX compiles every model anew, so of the
-# applications only what trains and names them runs there; `make test-backends JAX_SELECT=` runs all.
-JAX_SELECT = -k "not application or classifier or step_moves_every_weight or stage_taps or learns"
+# the checks that compile long are left out there; `make test-backends JAX_SELECT=` runs all.
+JAX_SELECT = -k "(not application and not together and not whatever_the_losses) or classifier or step_moves_every_weight or stage_taps or learns"
 BACKENDS = $(VENV)-backends/bin/python -m pytest -q -n 2 --dist worksteal
 test-backends: $(VENV)-backends/installed
 	KERAS_BACKEND=torch $(BACKENDS)

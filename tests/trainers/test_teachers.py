@@ -17,6 +17,10 @@ def logits_of(model, x):
     return ops.convert_to_numpy(ops.cast(shown(x, training=False), "float32"))
 
 
+def mean(value):
+    return float(ops.convert_to_numpy(ops.mean(value)))
+
+
 def still(student):
     """A student that training leaves as it is, and whose training mode equals inference."""
     for layer in student.layers:
@@ -40,7 +44,7 @@ def test_another_resolution_and_preprocessing(tmp_path):
     zoom = keras.Sequential([keras.layers.UpSampling2D(2), keras.layers.Rescaling(2.0)])
     student = still(classifier("student"))
     trainer, logs = terms(Teacher(large, preprocess=zoom), SoftTargets(), x, y, student)
-    expected = np.mean(soft_targets(logits_of(inner, 2 * x), logits_of(student, x)))
+    expected = mean(soft_targets(logits_of(inner, 2 * x), logits_of(student, x)))
     np.testing.assert_allclose(logs["soft_targets"], [expected], rtol=1e-4)
     trainer.save(tmp_path / "trainer.keras")
     again = keras.saving.load_model(tmp_path / "trainer.keras")
@@ -56,7 +60,7 @@ def test_a_function_preprocesses():
     x, y = images(4)
     teacher, student = classifier("teacher"), still(classifier("student"))
     _, logs = terms(Teacher(teacher, preprocess=lambda x: 1.0 - x), SoftTargets(), x, y, student)
-    expected = np.mean(soft_targets(logits_of(teacher, 1 - x), logits_of(student, x)))
+    expected = mean(soft_targets(logits_of(teacher, 1 - x), logits_of(student, x)))
     np.testing.assert_allclose(logs["soft_targets"], [expected], rtol=1e-4)
 
 
@@ -65,7 +69,7 @@ def test_other_classes_by_an_index_map():
     teacher, student = classifier("teacher", classes=5), still(classifier("student"))
     _, logs = terms(Teacher(teacher, classes=[4, 0, 2]), SoftTargets(2.0), x, y, student)
     mapped = logits_of(teacher, x)[:, [4, 0, 2]]
-    expected = np.mean(soft_targets(mapped, logits_of(student, x), 2.0))
+    expected = mean(soft_targets(mapped, logits_of(student, x), 2.0))
     np.testing.assert_allclose(logs["soft_targets"], [expected], rtol=1e-4)
     np.testing.assert_allclose(logs["teacher_accuracy"], [np.mean(mapped.argmax(-1) == y)])
     with pytest.raises(ValueError, match="names class 5, but the teacher 'teacher' has 5 classes"):
@@ -96,7 +100,7 @@ def test_several_teachers_each_with_its_weight(tmp_path):
     given = [Teacher(first, weight=0.7), Teacher(second, weight=0.3)]
     trainer, logs = terms(given, [SoftTargets(), Hint("stage2", "stage2")], x, y, student)
     for teacher, weight in ((first, 0.7), (second, 0.3)):
-        found = np.mean(soft_targets(logits_of(teacher, x), logits_of(student, x)))
+        found = mean(soft_targets(logits_of(teacher, x), logits_of(student, x)))
         np.testing.assert_allclose(
             logs[f"soft_targets_{teacher.name}"], [weight * found], rtol=1e-4
         )
@@ -135,11 +139,11 @@ def test_an_ensemble_teaches_with_its_mean(average):
     trainer, logs = terms(TeacherEnsemble(members, average), SoftTargets(), x, y, student)
     shown = [logits_of(first, x), logits_of(second, x)[:, [2, 1, 0]]]
     if average == "logits":
-        mean = 0.75 * shown[0] + 0.25 * shown[1]
+        target = 0.75 * shown[0] + 0.25 * shown[1]
     else:
         soft = [np.exp(z) / np.exp(z).sum(-1, keepdims=True) for z in shown]
-        mean = np.log(0.75 * soft[0] + 0.25 * soft[1])
-    expected = np.mean(soft_targets(mean.astype("float32"), logits_of(student, x)))
+        target = np.log(0.75 * soft[0] + 0.25 * soft[1])
+    expected = mean(soft_targets(target.astype("float32"), logits_of(student, x)))
     np.testing.assert_allclose(logs["soft_targets"], [expected], rtol=1e-4)
     again = Distiller.from_config(trainer.get_config())
     assert again.teachers[0].shares == [0.75, 0.25]
