@@ -91,10 +91,12 @@ class Told:
         def read_student(inputs):
             return pick(loss, self.read(inputs, training=self.training), loss.student_taps)
 
+        index = self.batch.sample_index
         known = {
             "training": self.training,
             "labels": self.labels,
-            "sample_index": self.batch.sample_index,
+            # Keras shows the mean over replicas, floats, where it builds on symbols.
+            "sample_index": None if index is None else ops.cast(index, "int32"),
             "inputs": self.batch.inputs,
             "read_teacher": read_teacher,
             "read_student": read_student,
