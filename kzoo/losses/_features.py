@@ -1,5 +1,7 @@
 """What several feature losses do to their inputs."""
 
+import functools
+
 import numpy as np
 from keras import ops
 
@@ -83,7 +85,10 @@ def _pool_axis(maps, axis, size, mode):
         shape[axis : axis + 1] = [size, given // size]
         shape[0] = -1
         blocks = ops.reshape(maps, shape)
-        return (ops.mean if mode == "average" else ops.max)(blocks, axis=axis + 1)
+        if mode == "average":
+            return ops.mean(blocks, axis=axis + 1)
+        # Not `max` over the axis: its gradient under XLA without optimisation may be NaN.
+        return functools.reduce(ops.maximum, ops.unstack(blocks, axis=axis + 1))
     bins = [(i * given // size, -(-(i + 1) * given // size)) for i in range(size)]
     if mode == "average":
         weights = np.zeros((size, given), "float32")
