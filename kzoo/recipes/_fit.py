@@ -10,6 +10,14 @@ from kzoo.recipes._progress import Clock
 EVALUATION_BATCH = 256
 
 
+class Diverged(ValueError):
+    """A loss became NaN; `history` holds the log of the epochs before."""
+
+    def __init__(self, message: str, history: dict[str, list[float]]):
+        super().__init__(message)
+        self.history = history
+
+
 def fit(
     fitted, epochs, recipe, dataset, seed, folder, watch, validate=True
 ) -> dict[str, list[float]]:
@@ -29,7 +37,7 @@ def fit(
         The log of all epochs.
 
     Raises:
-        ValueError: where the loss becomes NaN.
+        Diverged: where the loss becomes NaN.
     """
     checkpoint = callbacks.ResumableCheckpoint(folder)
     if not fitted.built:
@@ -57,7 +65,7 @@ def fit(
             verbose=0,
         )
     if stop.message:
-        raise ValueError(f"{fitted.name}, seed {seed}: {stop.message}")
+        raise Diverged(f"{fitted.name}, seed {seed}: {stop.message}", checkpoint.history)
     return checkpoint.history
 
 

@@ -7,15 +7,18 @@ import keras
 import numpy as np
 
 from kzoo.recipes import build, files
-from kzoo.recipes._fit import EVALUATION_BATCH, fit
+from kzoo.recipes._fit import EVALUATION_BATCH, Diverged, fit
 from kzoo.recipes._omitted import corrected
 
 _STAGE_SEED_OFFSET = 2_000_003
 _TIMES = ("seconds", "step_ms", "loss", "learning_rate")
 
 
-def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.Model:
+def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.Model | None:
     """The trained classifier of a phase; nothing is done twice.
+
+    Of methods side by side, one whose loss becomes NaN gives `None`: that is recorded, and the
+    others go on.
 
     Args:
         phase: a `plan.Phase`.
@@ -28,13 +31,12 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
             Keras callback which shows progress.
 
     Raises:
-        ValueError: where the loss becomes NaN or a file cannot be written.
+        ValueError: where the loss of a phase that others need becomes NaN, or a file cannot be
+            written.
     """
-    weights, metrics = folder / files.WEIGHTS, folder / files.METRICS
+    metrics = folder / files.METRICS
     if metrics.exists():
-        classifier = phase.classifier()
-        classifier.load_weights(weights)
-        return classifier
+        return _finished(phase, folder)
     files.writable_folder(folder)
     keras.utils.set_random_seed(seed + phase.seed_offset)
     seen = phase.sees(dataset)
@@ -42,16 +44,22 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     clock = build.Clock(phase.fit_epochs, steps, seen.spec.sizes["train"])
     fitted, classifier = phase.make(finished, clock)
     build.add_weight_decay(classifier, recipe.optimizer.weight_decay)
-    early = _pretrain(fitted, phase, recipe, seen, seed, folder, progress)
-    fitted.compile(
-        optimizer=build.optimizer(recipe.optimizer, epochs=phase.fit_epochs, steps=steps),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    log = _fit(fitted, phase, recipe, seen, seed, folder, progress)
+    try:
+        early = _pretrain(fitted, phase, recipe, seen, seed, folder, progress)
+        fitted.compile(
+            optimizer=build.optimizer(recipe.optimizer, epochs=phase.fit_epochs, steps=steps),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        log = _fit(fitted, phase, recipe, seen, seed, folder, progress)
+    except Diverged as error:
+        if phase.losses is None:
+            raise
+        _record_divergence(error, folder)
+        return None
     files.write_json(folder / files.LOG, log)
     trained = _bare(classifier, phase)
-    files.write_whole(weights, trained.save_weights)
+    files.write_whole(folder / files.WEIGHTS, trained.save_weights)
     measured = {split: measure(trained, dataset, split) for split in _splits(dataset)}
     if phase.omit_classes:
         measured["omitted"] = corrected(trained, dataset, phase.omit_classes)
@@ -72,6 +80,23 @@ def measure(classifier: keras.Model, dataset, split: str) -> dict[str, float]:
         "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels)),
         "loss": float(-np.log(np.maximum(picked, smallest)).mean()),
     }
+
+
+def _finished(phase, folder):
+    """What an earlier try trained."""
+    if "diverged" in files.read_json(folder / files.METRICS):
+        return None
+    classifier = phase.classifier()
+    classifier.load_weights(folder / files.WEIGHTS)
+    return classifier
+
+
+def _record_divergence(error, folder):
+    """Keep why a method stopped, and its finished epochs."""
+    files.write_json(folder / files.LOG, error.history)
+    seconds = round(sum(error.history.get("seconds", [])), 1)
+    files.write_json(folder / files.METRICS, {"diverged": str(error), "seconds": seconds})
+    _remove_state(folder)
 
 
 def _bare(classifier, phase):
@@ -116,5 +141,5 @@ def _fit(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[str, li
 
 def _remove_state(folder: pathlib.Path) -> None:
     """Drop the checkpoints of a finished phase."""
-    shutil.rmtree(folder / files.STATE)
-    shutil.rmtree(folder / files.STAGE, ignore_errors=True)
+    for state in (files.STATE, files.STAGE):
+        shutil.rmtree(folder / state, ignore_errors=True)

@@ -17,9 +17,14 @@ def has_methods(results: dict) -> bool:
     return bool(results["recipe"].get("methods"))
 
 
+def diverged(row: dict) -> list[int]:
+    """The seeds of a row whose loss became NaN."""
+    return [run["seed"] for run in row["per_seed"] if "diverged" in run]
+
+
 def order(results: dict) -> list[str]:
-    """The rows of students, the best mean test accuracy first."""
-    students = [name for name, row in results["rows"].items() if "losses" in row]
+    """The rows of students, the best mean test accuracy first; none with a seed that diverged."""
+    students = _students(results, lambda row: not diverged(row))
     return sorted(students, key=lambda n: -results["rows"][n]["test"]["accuracy"])
 
 
@@ -27,7 +32,7 @@ def common_baseline(results: dict) -> str | None:
     """Soft targets and nothing else, which methods with companions are compared with."""
     if not results["recipe"].get("companions"):
         return None
-    return _row_of(results, ["SoftTargets"])
+    return _whole(results, _row_of(results, ["SoftTargets"]))
 
 
 def shown_row(results: dict) -> str:
@@ -42,6 +47,9 @@ def table(results: dict) -> list[list[str]]:
         row, other = rows[name], baseline(results, name)
         difference = "-" if other is None else _signed(differences(results, name, other))
         body.append([name, _percent(row["test"]), difference, *_costs(results, row)])
+    for name in _students(results, diverged):
+        row = rows[name]
+        body.append([name, _how_often(row), "-", *_costs(results, row)])
     if "teacher" in rows:
         body.append(["teacher", _percent(rows["teacher"]["test"]), "-", "-", "-", "-"])
     return [list(COLUMNS), *body]
@@ -50,15 +58,20 @@ def table(results: dict) -> list[list[str]]:
 def baseline(results: dict, name: str) -> str | None:
     """The row that a row is compared with.
 
-    The one its recipe names, else soft targets alone where methods have companions.
+    The one its recipe names, else soft targets alone where methods have companions. A row that
+    diverged is compared with nothing, and nothing with it.
     """
     named = {m["name"]: m.get("against") for m in results["recipe"]["methods"]}
-    other = named.get(name) or common_baseline(results)
+    other = _whole(results, named.get(name)) or common_baseline(results)
     return None if other == name else other
 
 
+def _whole(results, name):
+    return None if name is None or diverged(results["rows"][name]) else name
+
+
 def conclusions(results: dict) -> list[str]:
-    """The differences, which of them chance would hardly give, and the omitted classes."""
+    """The differences, which of them chance would hardly give, NaN, and the omitted classes."""
     groups = {"above": [], "level": [], "below": []}
     for name in order(results):
         other = baseline(results, name)
@@ -70,14 +83,23 @@ def conclusions(results: dict) -> list[str]:
         "below": "Worse: the interval lies below 0",
     }
     against = sorted({baseline(results, name) for name in order(results)} - {None})
+    rest = [*_divergences(results), *_omitted(results)]
     if not against:
-        return _omitted(results)
+        return rest
     return [
         "Difference: percentage points of test accuracy, paired by seed, against "
         f"{'; '.join(against)}.\n",
         *(f"{words[key]}: {'; '.join(names) or 'none'}.\n" for key, names in groups.items()),
         "The intervals stand each for itself: of many rows one in twenty misses by chance.\n",
-        *_omitted(results),
+        *rest,
+    ]
+
+
+def _divergences(results):
+    """Which rows became NaN; no mean of their other seeds is given, since it would flatter."""
+    return [
+        f"{name} became NaN ({_how_often(results['rows'][name])}).\n"
+        for name in _students(results, diverged)
     ]
 
 
@@ -141,6 +163,15 @@ def _costs(results, row):
     if base is not None:
         memory = f"{(own['peak_bytes'] - base['peak_bytes']) / 2**20:+,.0f}"
     return [f"{own['step_ms']:.1f}", memory, f"{own['extra_parameters']:,}"]
+
+
+def _students(results, wanted):
+    rows = results["rows"].items()
+    return [name for name, row in rows if "losses" in row and wanted(row)]
+
+
+def _how_often(row):
+    return f"diverged: {len(diverged(row))} of {len(row['per_seed'])} seeds"
 
 
 def _percent(split):

@@ -14,7 +14,7 @@ import numpy as np
 import rich.console
 
 from kzoo import costs, export
-from kzoo.recipes import _phase, _training_costs, build, files, plan, plots, report
+from kzoo.recipes import _phase, _training_costs, build, files, leaderboard, plan, plots, report
 from kzoo.recipes._progress import Progress
 from kzoo.recipes.schema import Recipe
 
@@ -59,10 +59,13 @@ def train(
             metrics = files.read_json(folder / files.METRICS)
             rows[phase.name]["per_seed"].append({"seed": seed, **metrics})
             logs.append((seed, phase.name, folder / files.LOG))
-    unlike = {phase.classifier: phase for phase in phases}
-    measured = {key: _costs(phase, out, recipe.train.seeds[0]) for key, phase in unlike.items()}
+    measured = {}
     for phase in phases:
-        rows[phase.name] |= _summary(rows[phase.name]["per_seed"]) | measured[phase.classifier]
+        row = rows[phase.name]
+        if phase.classifier not in measured:
+            measured[phase.classifier] = _costs(phase)
+        row |= _summary(row["per_seed"]) | measured[phase.classifier]
+        row["weights_bytes"] = _weights_bytes(phase, row["per_seed"], out)
         if phase.losses is not None:
             rows[phase.name] |= _method(recipe, phase, out, console)
     chosen = _chosen(phases, rows)
@@ -154,14 +157,20 @@ def _summary(per_seed):
     return summary
 
 
-def _costs(phase, out, seed):
+def _costs(phase):
     model = phase.classifier()
     return {
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
         "multiply_adds": costs.multiply_adds(model),
         "latency_ms": costs.latency(model),
-        "weights_bytes": (files.phase_folder(out, seed, phase.name) / files.WEIGHTS).stat().st_size,
     }
+
+
+def _weights_bytes(phase, per_seed, out):
+    """The size of the weights' file, of the first seed that has one."""
+    folders = (files.phase_folder(out, run["seed"], phase.name) for run in per_seed)
+    sizes = [path.stat().st_size for f in folders if (path := f / files.WEIGHTS).exists()]
+    return sizes[0] if sizes else None
 
 
 def _chosen(phases, rows):
@@ -169,6 +178,9 @@ def _chosen(phases, rows):
     methods = [phase for phase in phases if phase.losses is not None]
     if not methods:
         return phases[-1]
+    methods = [phase for phase in methods if not leaderboard.diverged(rows[phase.name])]
+    if not methods:
+        raise ValueError("Every method diverged. Lower optimizer.learning_rate and start anew.")
     return max(methods, key=lambda p: rows[p.name].get("validation", {}).get("accuracy", 0.0))
 
 

@@ -85,3 +85,31 @@ def test_errors_on_an_omitted_class(results):
     text = leaderboard.conclusions(results)[-1]
     assert "of 90 test images of the omitted class 60.0 ± 0.0 were wrong, 9.0 ± 0.0 after" in text
     assert "of all 1000 test images 300.0 ± 0.0, then 200.0 ± 0.0" in text
+
+
+def diverge(row, seed):
+    row["per_seed"][seed] = {"seed": seed, "diverged": "the loss is not finite"}
+
+
+def test_a_method_that_diverged_is_last_and_has_no_mean(results):
+    diverge(results["rows"]["sure"], 1)
+    table = leaderboard.table(results)
+    assert [cells[0] for cells in table[-3:]] == ["worse", "sure", "teacher"]
+    assert table[-2] == ["sure", "diverged: 1 of 3 seeds", "-", "12.5", "+2", "1,234"]
+    assert "sure" not in leaderboard.order(results)
+    sentences = leaderboard.conclusions(results)
+    assert sentences[-1] == "sure became NaN (diverged: 1 of 3 seeds).\n"
+    assert sentences[1].endswith("none.\n")
+
+
+def test_nothing_is_compared_with_what_diverged(results):
+    results["recipe"]["methods"][3]["against"] = "labels"
+    diverge(results["rows"]["soft targets"], 0)
+    assert leaderboard.common_baseline(results) is None
+    assert leaderboard.baseline(results, "unsure") == "labels"
+    diverge(results["rows"]["labels"], 0)
+    assert leaderboard.baseline(results, "unsure") is None
+    assert leaderboard.conclusions(results) == [
+        "labels became NaN (diverged: 1 of 3 seeds).\n",
+        "soft targets became NaN (diverged: 1 of 3 seeds).\n",
+    ]

@@ -175,3 +175,28 @@ def test_a_misspelt_argument_is_an_error_before_any_training(tmp_path):
     with pytest.raises(ValueError, match="exponnent"):
         run.train(schema.Recipe.model_validate(fields), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_method_that_becomes_nan_is_recorded_and_the_others_go_on(tmp_path, capsys):
+    wild = {"name": "wild", "losses": [{"name": "KD", "args": {"weight": 1e38}}]}
+    fields = {**RECIPE, "methods": [wild, {"name": "cross-entropy"}], "companions": []}
+    fields["train"] = {"epochs": 1, "seeds": [0], "tensorboard": False}
+    recipe = schema.Recipe.model_validate(fields)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_training_costs, "in_fresh_process", _training_costs.measure)
+        results = run.train(recipe, tmp_path)
+    (diverged,) = results["rows"]["wild"]["per_seed"]
+    assert "the loss is not finite at epoch 1" in diverged["diverged"]
+    assert results["exported"] == "cross-entropy"
+    assert results["rows"]["wild"]["weights_bytes"] is None
+    assert report.rows_of(results)[2][:2] == ["wild", "diverged: 1 of 1 seeds"]
+    assert "wild became NaN" in report.card(results)
+    # What is known is not tried again.
+    (tmp_path / files.RESULTS).unlink()
+    assert run.train(recipe, tmp_path)["rows"]["wild"]["per_seed"] == [diverged]
+
+
+def test_a_teacher_that_becomes_nan_ends_the_run(tmp_path):
+    fields = {**RECIPE, "optimizer": {"name": "SGD", "learning_rate": 1e30}}
+    with pytest.raises(ValueError, match="the loss is not finite"):
+        run.train(schema.Recipe.model_validate(fields), tmp_path)
