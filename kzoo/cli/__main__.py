@@ -2,4 +2,6 @@
 
 from kzoo.cli import app
 
-app()
+# A process of `--jobs` imports this module under another name.
+if __name__ == "__main__":
+    app()

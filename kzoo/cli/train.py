@@ -34,6 +34,9 @@ def train(
     out: Annotated[
         pathlib.Path | None, typer.Option(help="folder of the run; runs/<name>-<id> where absent")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(help="processes that train side by side, each on its share of the cores")
+    ] = 1,
     smoke: Annotated[bool, typer.Option("--smoke", help="shrink everything to seconds")] = False,
     record: Annotated[
         bool, typer.Option("--record", help="keep results, plots and card beside the recipe")
@@ -53,7 +56,7 @@ def train(
         raise ValueError("--record keeps the recipe as it stands: drop the other flags.")
     described = described.smoke() if smoke else described
     out = out or pathlib.Path("runs") / f"{path.resolve().parent.name}-{described.run_id}"
-    results = run.train(described, out, console=console)
+    results = run.train(described, out, jobs=jobs, console=console)
     console.print(report.terminal(report.rows_of(results), described.title))
     for sentence in filter(None, report.conclusions(results)):
         console.print(sentence)

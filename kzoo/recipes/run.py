@@ -14,7 +14,17 @@ import numpy as np
 import rich.console
 
 from kzoo import costs, export
-from kzoo.recipes import _phase, _training_costs, build, files, leaderboard, plan, plots, report
+from kzoo.recipes import (
+    _jobs,
+    _phase,
+    _training_costs,
+    build,
+    files,
+    leaderboard,
+    plan,
+    plots,
+    report,
+)
 from kzoo.recipes._progress import Progress
 from kzoo.recipes.schema import Recipe
 
@@ -26,6 +36,7 @@ def train(
     recipe: Recipe,
     out: str | pathlib.Path,
     *,
+    jobs: int = 1,
     console: rich.console.Console | None = None,
 ) -> dict:
     """Run a recipe, or what is left of it, and return its results.
@@ -33,9 +44,16 @@ def train(
     Every finished epoch is kept. A killed run continues when the same call is
     made again and ends with the same weights; a finished run is only read.
 
+    With `jobs` above 1, seeds (of methods side by side: seeds and methods) are trained in as many
+    processes at a time, each on its share of the cores. Small models gain by it, since
+    several cores share one small step badly. Sums are then ordered otherwise: weights differ
+    from those of one process in the last digits. A script of yours must make this call under
+    `if __name__ == "__main__":`, as `multiprocessing` asks.
+
     Args:
         recipe: what to run.
         out: the run's folder.
+        jobs: processes that train at a time, from 1 to the number of cores.
         console: where progress is shown.
 
     Returns:
@@ -46,6 +64,7 @@ def train(
     """
     console = console or rich.console.Console()
     build.check_losses(recipe)
+    _jobs.check(jobs)
     out = _claim(recipe, files.writable_folder(out))
     if (out / files.RESULTS).exists():
         console.print(f"Finished before: {out}. Delete the folder to run again.")
@@ -54,6 +73,10 @@ def train(
     phases = plan.phases(recipe, dataset.spec)
     rows = {phase.name: {"per_seed": []} for phase in phases}
     teachers, logs = {}, []
+    if jobs > 1:
+        shared = [phase for phase in phases if phase.shared]
+        _train_seed(recipe, dataset, shared, recipe.train.seeds[0], {}, out, console)
+        _jobs.train_all(recipe, phases, out, jobs, console)
     for seed in recipe.train.seeds:
         for phase, folder in _train_seed(recipe, dataset, phases, seed, teachers, out, console):
             metrics = files.read_json(folder / files.METRICS)
