@@ -39,7 +39,7 @@ def test_methods_are_units_of_their_own_and_a_teacher_stays_with_its_student():
 
 def test_every_core_belongs_to_one_share():
     shares = _jobs._shares(min(2, len(_jobs._cores())))
-    assert sorted(sum(shares, [])) == _jobs._cores()
+    assert sorted(core for share in shares for core in share) == _jobs._cores()
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 100_000])
