@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from kzoo.recipes import _cells
+
 COLUMNS = (
     "method",
     "test accuracy",
@@ -45,13 +47,13 @@ def table(results: dict) -> list[list[str]]:
     rows, body = results["rows"], []
     for name in order(results):
         row, other = rows[name], baseline(results, name)
-        difference = "-" if other is None else _signed(differences(results, name, other))
-        body.append([name, _percent(row["test"]), difference, *_costs(results, row)])
+        difference = "-" if other is None else _cells.signed(differences(results, name, other))
+        body.append([name, _cells.accuracy(row, "test"), difference, *_costs(results, row)])
     for name in _students(results, diverged):
         row = rows[name]
         body.append([name, _how_often(row), "-", *_costs(results, row)])
     if "teacher" in rows:
-        body.append(["teacher", _percent(rows["teacher"]["test"]), "-", "-", "-", "-"])
+        body.append(["teacher", _cells.accuracy(rows["teacher"], "test"), "-", "-", "-", "-"])
     return [list(COLUMNS), *body]
 
 
@@ -172,13 +174,3 @@ def _students(results, wanted):
 
 def _how_often(row):
     return f"diverged: {len(diverged(row))} of {len(row['per_seed'])} seeds"
-
-
-def _percent(split):
-    spread = "" if split["spread"] is None else f" ± {100 * split['spread']:.2f}"
-    return f"{100 * split['accuracy']:.2f} %{spread}"
-
-
-def _signed(gains):
-    spread = f" ± {np.std(gains, ddof=1):.2f}" if len(gains) > 1 else ""
-    return f"{np.mean(gains):+.2f}{spread}"

@@ -4,7 +4,17 @@ import pathlib
 import shutil
 
 from kzoo import pretrained
-from kzoo.recipes import build, files, plan, plots, report, run
+from kzoo.recipes import (
+    build,
+    files,
+    markdown,
+    overview,
+    plan,
+    plots,
+    report,
+    run,
+    temperature,
+)
 
 _PROBE_IMAGES = 8
 
@@ -20,15 +30,16 @@ def record(recipe, out: pathlib.Path, folder: pathlib.Path) -> None:
     results = files.read_json(out / files.RESULTS)
     for name in (files.RESULTS, files.HISTORY):
         shutil.copyfile(out / name, folder / name)
-    plots.draw(results, folder)
-    if (folder / files.CARD).exists():
-        report.update_markdown(folder / files.CARD, report.card(results))
+    for path in (out / files.PLOTS).glob(temperature.PLOT):
+        files.writable_folder(folder / files.PLOTS)
+        shutil.copyfile(path, folder / files.PLOTS / path.name)
+    _redraw(results, folder)
     if recipe.export.weights:
         _add_weights(recipe, results, out, folder.name)
 
 
 def refresh(root: pathlib.Path) -> list[pathlib.Path]:
-    """Redraw every card, plot and the README's table below a checkout's root.
+    """Redraw every card and plot below a checkout's root, and the tables of its README.
 
     Raises:
         ValueError: where there is no `applications/` folder.
@@ -39,11 +50,21 @@ def refresh(root: pathlib.Path) -> list[pathlib.Path]:
     redrawn = []
     for path in sorted(applications.glob(f"*/{files.RESULTS}")):
         results = files.read_json(path)
-        plots.draw(results, path.parent)
-        report.update_markdown(path.parent / files.CARD, report.card(results))
-        redrawn.append(path.parent / files.CARD)
-    report.update_markdown(root / files.CARD, report.index(applications))
+        redrawn += _redraw(results, path.parent)
+        part = f"overview {path.parent.name}"
+        if part in markdown.parts(root / files.CARD):
+            markdown.update(root / files.CARD, markdown.table(overview.table(results)), part)
+    markdown.update(root / files.CARD, report.index(applications))
     return [*redrawn, root / files.CARD]
+
+
+def _redraw(results, folder):
+    """Draw what stands beside a recipe; the card is the author's to begin."""
+    plots.draw(results, folder)
+    card = folder / files.CARD
+    if card.exists():
+        markdown.update(card, report.card(results))
+    return [card] if card.exists() else []
 
 
 def _add_weights(recipe, results, out, name):

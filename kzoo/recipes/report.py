@@ -4,14 +4,11 @@ import csv
 import io
 import pathlib
 
-import numpy as np
 import rich.box
 import rich.table
 
-from kzoo.recipes import files, leaderboard
+from kzoo.recipes import _cells, files, leaderboard, markdown
 
-_BEGIN = "<!-- kzoo report: begin -->"
-_END = "<!-- kzoo report: end -->"
 _COLUMNS = (
     "model",
     "test accuracy",
@@ -30,8 +27,8 @@ def table(results: dict) -> list[list[str]]:
         body.append(
             [
                 name,
-                _accuracy(row, "test"),
-                _accuracy(row, "validation"),
+                _cells.accuracy(row, "test"),
+                _cells.accuracy(row, "validation"),
                 f"{row['parameters']:,}",
                 f"{row['multiply_adds']:,}",
                 f"{row['latency_ms']:.2f}",
@@ -58,22 +55,12 @@ def gain(results: dict) -> str:
     rows = results["rows"]
     if "student alone" not in rows or "test" not in rows["student alone"]:
         return ""
-    alone, distilled = (rows[name]["per_seed"] for name in ("student alone", "distilled student"))
-    pairs = zip(alone, distilled, strict=True)
-    gains = [100 * (b["test"]["accuracy"] - a["test"]["accuracy"]) for a, b in pairs]
-    spread = f" ± {np.std(gains, ddof=1):.2f}" if len(gains) > 1 else ""
+    gains = leaderboard.differences(results, "distilled student", "student alone")
     seeds = f"{len(gains)} seed{'s' if len(gains) > 1 else ''}"
     return (
-        f"Distillation changed the student's test accuracy by {np.mean(gains):+.2f}{spread} "
+        f"Distillation changed the student's test accuracy by {_cells.signed(gains)} "
         f"percentage points ({seeds}, paired)."
     )
-
-
-def markdown(rows: list[list[str]]) -> str:
-    """A Markdown table; numbers are set right."""
-    header, *body = rows
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
 
 
 def terminal(rows: list[list[str]], title: str) -> rich.table.Table:
@@ -103,24 +90,11 @@ def write_history(run: pathlib.Path, logs: list[tuple[int, str, pathlib.Path]]) 
     files.write_text(run / files.HISTORY, text.getvalue())
 
 
-def update_markdown(path: pathlib.Path, text: str) -> None:
-    """Replace what stands between the report markers of a Markdown file.
-
-    Raises:
-        ValueError: where the file has no markers.
-    """
-    old = path.read_text(encoding="utf-8")
-    if old.count(_BEGIN) != 1 or old.count(_END) != 1:
-        raise ValueError(f"{path} needs one line {_BEGIN} and, below it, one line {_END}.")
-    head, rest = old.split(_BEGIN)
-    files.write_text(path, f"{head}{_BEGIN}\n{text}\n{_END}{rest.split(_END)[1]}")
-
-
 def card(results: dict) -> str:
     """What a run's README shows of its results."""
     environment = results["environment"]
     seconds = sum(run["seconds"] for row in results["rows"].values() for run in row["per_seed"])
-    lines = [markdown(rows_of(results)), ""]
+    lines = [markdown.table(rows_of(results)), ""]
     lines += [sentence for sentence in conclusions(results) if sentence]
     for source, found in results["published"].items():
         lines.append(
@@ -147,17 +121,10 @@ def index(folder: pathlib.Path) -> str:
             [
                 f"[{path.parent.name}](applications/{path.parent.name})",
                 last,
-                _accuracy(row, "test"),
-                _accuracy(alone, "test"),
+                _cells.accuracy(row, "test"),
+                _cells.accuracy(alone, "test"),
                 f"{row['parameters']:,}",
                 str(len(row["per_seed"])),
             ]
         )
-    return markdown(rows)
-
-
-def _accuracy(row, split):
-    if split not in row:
-        return "-"
-    mean, spread = row[split]["accuracy"], row[split]["spread"]
-    return f"{100 * mean:.2f} %" + ("" if spread is None else f" ± {100 * spread:.2f}")
+    return markdown.table(rows)

@@ -7,6 +7,7 @@ import numpy as np
 from kzoo.losses import temperature_curves
 from kzoo.recipes import build, files, plan, plots, schema
 
+PLOT = "temperature.png"
 TEMPERATURES = np.geomspace(0.5, 500.0, 31)
 _IMAGES = 1000
 _SHOWN = (1.0, 2.0, 4.0, 8.0, 20.0)
@@ -36,7 +37,7 @@ def study(run: pathlib.Path) -> tuple[dict, pathlib.Path]:
     rows = (("teacher", recipe.train.seeds[0]), (student, results["exported_seed"]))
     logits = [_logits(phases[name], run, seed, images) for name, seed in rows]
     curves = temperature_curves(logits[0], TEMPERATURES, logits[1])
-    path = run / files.PLOTS / "temperature.png"
+    path = run / files.PLOTS / PLOT
     with plots.figure(path, columns=3) as axes:
         _draw(axes, curves, dataset.spec.class_names)
     return curves, path

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kzoo.recipes import leaderboard
+from kzoo.recipes import leaderboard, overview
 
 
 def row(accuracies, losses, step=10.0, peak=2**30, extra=0):
@@ -113,3 +113,16 @@ def test_nothing_is_compared_with_what_diverged(results):
         "labels became NaN (diverged: 1 of 3 seeds).\n",
         "soft targets became NaN (diverged: 1 of 3 seeds).\n",
     ]
+
+
+def test_overview_has_a_method_alone_and_together_in_one_line(results):
+    rows = results["rows"]
+    rows["sure + SoftTargets"] = row([0.90, 0.91, 0.92], ["SoftTargets", "Hint"])
+    rows["worse + SoftTargets"] = row([0.90, 0.91, 0.95], ["SoftTargets", "Hint"])
+    diverge(rows["worse + SoftTargets"], 0)
+    header, *lines = overview.table(results)
+    assert header == ["method", "alone", "difference", "with SoftTargets", "difference"]
+    assert [line[0] for line in lines] == ["sure", "unsure", "soft targets", "labels", "worse"]
+    assert lines[0] == ["sure", "91.10 % ± 1.00", "+5.10 ± 0.10", "91.00 % ± 1.00", "+5.00 ± 0.00"]
+    assert lines[2][1:] == ["86.00 % ± 1.00", "-", "-", "-"]
+    assert lines[4][3:] == ["diverged", "-"]

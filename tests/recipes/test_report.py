@@ -69,18 +69,3 @@ def test_card_states_the_published_figure_and_the_difference(results):
     text = report.card(results)
     assert "Published (the paper): 0.9000; difference +2.00 percentage points." in text
     assert "2.0 minutes of training on a CPU" in text
-
-
-def test_markdown_is_replaced_between_the_markers_only(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n{report._BEGIN}\nold\n{report._END}\nafter\n")
-    report.update_markdown(path, "new")
-    assert path.read_text() == f"before\n{report._BEGIN}\nnew\n{report._END}\nafter\n"
-
-
-def test_markdown_without_markers_is_left_alone(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text("text\n")
-    with pytest.raises(ValueError, match="needs one line"):
-        report.update_markdown(path, "new")
-    assert path.read_text() == "text\n"

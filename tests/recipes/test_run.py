@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo.recipes import build, files, record, report, run, schema
+from kzoo.recipes import build, files, markdown, overview, record, report, run, schema
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = {
@@ -103,7 +103,7 @@ def test_record_keeps_the_run_beside_its_recipe(finished, tmp_path):
     recipe, out, results = finished
     folder = tmp_path / "applications" / "tiny"
     folder.mkdir(parents=True)
-    markers = f"{report._BEGIN}\n{report._END}\n"
+    markers = "<!-- kzoo report: begin -->\n<!-- kzoo report: end -->\n"
     (folder / files.CARD).write_text(markers)
     (tmp_path / files.CARD).write_text(markers)
     record.record(recipe, out, folder)
@@ -126,7 +126,10 @@ def test_every_card_shows_its_recorded_results(path):
     results = files.read_json(path)
     assert results["run_id"] == schema.load(path.parent).run_id
     assert report.card(results) in (path.parent / files.CARD).read_text()
-    assert report.index(path.parents[1]) in (ROOT / files.CARD).read_text()
+    readme = (ROOT / files.CARD).read_text()
+    assert report.index(path.parents[1]) in readme
+    if f"overview {path.parent.name}" in markdown.parts(ROOT / files.CARD):
+        assert markdown.table(overview.table(results)) in readme
 
 
 @pytest.mark.tensorflow

@@ -1,0 +1,41 @@
+"""A leaderboard in short: one line per method, alone and together with the companions."""
+
+from kzoo.recipes import _cells, leaderboard
+
+
+def table(results: dict) -> list[list[str]]:
+    """The methods as text, the header first, the best on top.
+
+    What counts is the better mean of the two; the differences are against the row that the
+    leaderboard compares with.
+    """
+    companions = " + ".join(loss["name"] for loss in results["recipe"]["companions"])
+    lines = []
+    for method in results["recipe"]["methods"]:
+        alone, together = method["name"], f"{method['name']} + {companions}"
+        best = max(_mean(results, alone), _mean(results, together))
+        cells = (_accuracy(results, alone), _difference(results, alone))
+        cells += (_accuracy(results, together), _difference(results, together))
+        lines.append((best, [alone, *cells]))
+    lines.sort(key=lambda line: -line[0])
+    header = ["method", "alone", "difference", f"with {companions}", "difference"]
+    return [header, *(cells for _, cells in lines)]
+
+
+def _mean(results, name):
+    whole = name in leaderboard.order(results)
+    return results["rows"][name]["test"]["accuracy"] if whole else 0.0
+
+
+def _accuracy(results, name):
+    if name not in results["rows"]:
+        return "-"
+    row = results["rows"][name]
+    return "diverged" if leaderboard.diverged(row) else _cells.accuracy(row, "test")
+
+
+def _difference(results, name):
+    if name not in leaderboard.order(results):
+        return "-"
+    other = leaderboard.baseline(results, name)
+    return "-" if other is None else _cells.signed(leaderboard.differences(results, name, other))
