@@ -22,7 +22,7 @@ test: $(VENV)/tested
 test-slow: $(VENV)/tested
 	$(PYTEST) -m slow -n 2 --dist worksteal
 
-# JAX and torch, where TensorFlow is not installed. JAX compiles every model anew, so of the
+# JAX and torch, where TensorFlow is not installed. JAX compiles every model anew, so
 # the checks that compile long are left out there; `make test-backends JAX_SELECT=` runs all.
 JAX_SELECT = -k "(not application and not together and not whatever_the_losses) or classifier or step_moves_every_weight or stage_taps or learns"
 BACKENDS = $(VENV)-backends/bin/python -m pytest -q -n 2 --dist worksteal

@@ -6,6 +6,7 @@ from keras import ops
 from kzoo.losses._arguments import MAPS, check_ranks
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._features import frozen, pairs, shape_pairs, single, smaller
+from kzoo.losses._projector_argument import restored, written
 
 
 class Connector(keras.layers.Layer):
@@ -110,7 +111,7 @@ class ConnectedLoss(DistillationLoss):
     def get_config(self):
         """The constructor's arguments."""
         chosen = self.projector
-        chosen = [_written(c) for c in chosen] if isinstance(chosen, list) else _written(chosen)
+        chosen = [written(c) for c in chosen] if isinstance(chosen, list) else written(chosen)
         return {**super().get_config(), "projector": chosen}
 
 
@@ -151,7 +152,7 @@ def check_equal_channels(name, teacher_shape, student_shape):
 
 def _check_projector(projector, count):
     several = isinstance(projector, list | tuple)
-    chosen = [_read(choice) for choice in (projector if several else [projector])]
+    chosen = [restored(choice) for choice in (projector if several else [projector])]
     shared = not several and count > 1 and isinstance(chosen[0], keras.layers.Layer)
     known = all(c in ("connector", None) or isinstance(c, keras.layers.Layer) for c in chosen)
     if not known or shared or (several and len(chosen) != count):
@@ -160,13 +161,3 @@ def _check_projector(projector, count):
             f"list of these, one per pair of {count}. Received: projector={projector!r}"
         )
     return chosen if several else chosen[0]
-
-
-def _read(choice):
-    is_config = isinstance(choice, dict)
-    return keras.saving.deserialize_keras_object(choice) if is_config else choice
-
-
-def _written(choice):
-    is_layer = isinstance(choice, keras.layers.Layer)
-    return keras.saving.serialize_keras_object(choice) if is_layer else choice

@@ -51,8 +51,15 @@ class ContrastMemory(keras.layers.Layer):
             aggregation="only_first_replica",
         )
 
-    def classes(self, index, labels):
-        """The class of every sample, with those of a batch filled in; -1 where unknown."""
+    def classes(self, index, inside, labels):
+        """The class of every sample, with those of a batch filled in; -1 where unknown.
+
+        Args:
+            index: the numbers of the samples, each in the data set.
+            inside: false for those whose label is not to be believed.
+            labels: of the batch.
+        """
+        labels = ops.where(inside, labels, ops.take(self.bank_labels, index))
         labels = ops.take(labels, _first_of_equal(index))
         return ops.scatter_update(self.bank_labels, index[:, None], labels)
 

@@ -1,7 +1,5 @@
 """Contrastive representation: of all samples' embeddings the student finds the one of its own."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
@@ -9,6 +7,7 @@ from keras import ops
 from kzoo.losses._arguments import check_integer, check_number, check_one_pair
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._contrast_memory import ContrastMemory, choose, compare, mean_power
+from kzoo.losses._embedding import embedding
 from kzoo.losses._features import flat, frozen, single, unit
 from kzoo.losses._shapes import check_features
 from kzoo.losses._told import told_integers
@@ -183,16 +182,12 @@ class ContrastiveRepresentation(DistillationLoss):
     def build(self, teacher_shape, student_shape):
         """Make the embeddings and the memory."""
         check_features("ContrastiveRepresentation", teacher_shape, student_shape)
-        self.teacher_embedding = self._embedding("teacher_embedding", teacher_shape)
-        self.student_embedding = self._embedding("student_embedding", student_shape)
+        settings = self.embedding_size, self.dtype_policy
+        self.teacher_embedding = embedding("teacher_embedding", teacher_shape, *settings)
+        self.student_embedding = embedding("student_embedding", student_shape, *settings)
         memory = self.num_samples, self.embedding_size, self.momentum, self.seed_generator
         self.memory = ContrastMemory(*memory, dtype=self.dtype_policy, name="memory")
         self.memory.build()
-
-    def _embedding(self, name, shape):
-        embedding = keras.layers.Dense(self.embedding_size, dtype=self.dtype_policy, name=name)
-        embedding.build((None, math.prod(shape[1:])))
-        return embedding
 
     def call(self, teacher, student, labels=None, sample_index=None, training=None):
         """The loss of each sample."""
@@ -203,7 +198,7 @@ class ContrastiveRepresentation(DistillationLoss):
         index = ops.clip(index, 0, self.num_samples - 1)
         teacher = unit(self.teacher_embedding(flat(frozen(teacher))))
         student = unit(self.student_embedding(flat(single(student))))
-        classes = self.memory.classes(index, labels)
+        classes = self.memory.classes(index, inside, labels)
         chosen = choose(classes, labels, self.num_negatives, self.seed_generator)
         memory, told = self.memory, (index, *chosen)
         teacher_z, student_z = memory.teacher_normalizer, memory.student_normalizer
@@ -241,7 +236,9 @@ class ContrastiveRepresentation(DistillationLoss):
 
 
 def _check_embeddings(teacher_shape, student_shape, negatives_shape):
-    if len(student_shape) != 2 or len(negatives_shape) != 2 or teacher_shape != student_shape:
+    matrices = len(student_shape) == len(negatives_shape) == 2
+    batches = {student_shape[0], negatives_shape[0]} - {None}
+    if not matrices or teacher_shape != student_shape or len(batches) > 1:
         raise ValueError(
             "ContrastiveRepresentation compares embeddings (batch, size) of both models, with "
             f"negatives (batch, k). Received: teacher {tuple(teacher_shape)}, student "

@@ -2,11 +2,11 @@
 
 import math
 
-import keras
 from keras import ops
 
 from kzoo.losses._arguments import check_choice, check_integer, check_number, check_one_pair
 from kzoo.losses._base import DistillationLoss
+from kzoo.losses._embedding import embedding
 from kzoo.losses._features import flat, frozen, single, unit
 from kzoo.losses._gram import check_relation
 from kzoo.registry import register
@@ -151,13 +151,9 @@ class CorrelationCongruence(DistillationLoss):
         if self.embedding_size is None:
             _check_equal(teacher_shape, student_shape)
             return
-        self.teacher_embedding = self._embedding("teacher_embedding", teacher_shape)
-        self.student_embedding = self._embedding("student_embedding", student_shape)
-
-    def _embedding(self, name, shape):
-        embedding = keras.layers.Dense(self.embedding_size, dtype=self.dtype_policy, name=name)
-        embedding.build((None, math.prod(shape[1:])))
-        return embedding
+        settings = self.embedding_size, self.dtype_policy
+        self.teacher_embedding = embedding("teacher_embedding", teacher_shape, *settings)
+        self.student_embedding = embedding("student_embedding", student_shape, *settings)
 
     def call(self, teacher, student):
         """The loss of the batch."""

@@ -8,6 +8,7 @@ from keras import ops
 from kzoo.losses._arguments import check_choice, check_one_pair, check_same_batch
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._projector import Regressor, project
+from kzoo.losses._projector_argument import read, written
 from kzoo.registry import register
 
 PUBLISHED_WEIGHTS = {"paper": 1.0, "reference": 100.0}
@@ -129,16 +130,9 @@ class Hint(DistillationLoss):
         weight = PUBLISHED_WEIGHTS[variant] if weight is None else weight
         super().__init__(teacher_tap=teacher_tap, student_tap=student_tap, weight=weight, **kwargs)
         check_one_pair(self, teacher_tap)
-        if isinstance(projector, dict):
-            projector = keras.saving.deserialize_keras_object(projector)
-        if projector not in ("regressor", None) and not isinstance(projector, keras.layers.Layer):
-            raise ValueError(
-                "`projector` must be 'regressor', None or a Keras layer. "
-                f"Received: projector={projector!r}"
-            )
-        self.projector = projector
+        self.projector = read(projector, "regressor")
         self.variant = variant
-        self.activation = keras.activations.get(activation)
+        self.activation = None if activation is None else keras.activations.get(activation)
         self._projection = None
 
     @property
@@ -169,11 +163,10 @@ class Hint(DistillationLoss):
         if isinstance(self.projector, keras.layers.Layer):
             return self.projector
         reference = self.variant == "reference"
-        linear = self.activation is keras.activations.linear
         return Regressor(
             teacher_shape,
             normalize=reference,
-            activation="relu" if reference and linear else self.activation,
+            activation="relu" if reference and self.activation is None else self.activation,
             dtype=self.dtype_policy,
             name="regressor",
         )
@@ -190,14 +183,11 @@ class Hint(DistillationLoss):
 
     def get_config(self):
         """The constructor's arguments."""
-        projector = self.projector
-        if isinstance(projector, keras.layers.Layer):
-            projector = keras.saving.serialize_keras_object(projector)
         return {
             **super().get_config(),
-            "projector": projector,
+            "projector": written(self.projector),
             "variant": self.variant,
-            "activation": keras.activations.serialize(self.activation),
+            "activation": self.activation and keras.activations.serialize(self.activation),
         }
 
 

@@ -8,6 +8,7 @@ from keras import ops
 from kzoo.losses._arguments import check_number, check_one_pair, check_ranks
 from kzoo.losses._base import DistillationLoss
 from kzoo.losses._features import frozen, single, smaller
+from kzoo.losses._projector_argument import read, written
 from kzoo.registry import register
 
 _VARIANCE_FLOOR = 1e-5
@@ -122,17 +123,9 @@ class VariationalInformation(DistillationLoss):
         super().__init__(teacher_tap=teacher_tap, student_tap=student_tap, weight=weight, **kwargs)
         check_one_pair(self, teacher_tap)
         check_number("initial_variance", initial_variance, low=_VARIANCE_FLOOR)
-        if isinstance(projector, dict):
-            projector = keras.saving.deserialize_keras_object(projector)
-        own = isinstance(projector, keras.layers.Layer)
-        if not own and projector not in ("mean_network", None):
-            raise ValueError(
-                "`projector` must be 'mean_network', None or a Keras layer. "
-                f"Received: projector={projector!r}"
-            )
-        self.projector = projector
+        self.projector = read(projector, "mean_network")
         self.initial_variance = initial_variance
-        self._mean = projector if own else None
+        self._mean = None if projector == "mean_network" else self.projector
 
     def build(self, teacher_shape, student_shape):
         """Make the mean network and the variances."""
@@ -173,12 +166,9 @@ class VariationalInformation(DistillationLoss):
 
     def get_config(self):
         """The constructor's arguments."""
-        projector = self.projector
-        if isinstance(projector, keras.layers.Layer):
-            projector = keras.saving.serialize_keras_object(projector)
         return {
             **super().get_config(),
-            "projector": projector,
+            "projector": written(self.projector),
             "initial_variance": self.initial_variance,
         }
 

@@ -159,6 +159,7 @@ def test_an_index_outside_of_the_data_is_not_a_number_and_is_not_remembered():
     found = numpy(loss(TEACHER, STUDENT, labels=LABELS, sample_index=index, training=True))
     np.testing.assert_array_equal(np.isnan(found), [True, False, True, False])
     np.testing.assert_array_equal(state(loss)[0][7], before[0][7])
+    np.testing.assert_array_equal(state(loss)[2][[1, 7]], [-1, -1])
     assert not np.isnan(state(loss)[0]).any()
 
 
@@ -245,5 +246,7 @@ def test_bad_shapes():
         ContrastiveRepresentation(8).build((None, None, 4), (None, 4))
     with pytest.raises(ValueError, match=r"negatives \(4,\)"):
         contrastive_representation(TEACHER, TEACHER, np.zeros(4), 8)
+    with pytest.raises(ValueError, match=r"negatives \(1, 2\)"):
+        contrastive_representation(TEACHER, TEACHER, np.zeros((1, 2)), 8)
     with pytest.raises(ValueError, match=r"student \(4, 3\)"):
         contrastive_representation(TEACHER, STUDENT, np.zeros((4, 2)), 8)

@@ -108,6 +108,15 @@ def test_the_regressor_is_trained_and_the_teacher_is_not(variant):
     assert by_teacher is None or not by_teacher.any()
 
 
+@pytest.mark.parametrize("activation", ["linear", None])
+def test_an_activation_that_was_asked_for_is_not_replaced(activation):
+    loss = Hint("a", "b", variant="reference", activation=activation)
+    loss = Hint.from_config(loss.get_config())
+    loss.build((4, 2, 2, 5), (4, 4, 4, 3))
+    found = numpy(project(loss._projection, random_array(4, 4, 4, 3)))
+    assert (found.min() < 0) == (activation == "linear")
+
+
 def test_each_sample_has_its_own_value_at_inference():
     loss = Hint("a", "b", variant="reference")
     teacher, student = random_array(4, 2, 2, 5), random_array(4, 4, 4, 3, seed=1)
