@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from kzoo.recipes._fit import EVALUATION_BATCH
+from kzoo.recipes._logits import logits
 
 _BIASES = np.arange(0.0, 30.05, 0.1)
 
@@ -32,12 +32,14 @@ def corrected(classifier: keras.Model, dataset, classes) -> dict:
             "The bias of omitted classes is chosen on the validation split. Set "
             "data.validation_fraction above 0."
         )
-    logs, labels = _logits(classifier, dataset, "validation")
+    images, labels = dataset.arrays("validation")
+    logs = logits(classifier, images)
     raised = np.zeros(logs.shape[1])
     raised[list(classes)] = 1.0
     errors = [np.sum((logs + bias * raised).argmax(-1) != labels) for bias in _BIASES]
     bias = float(_BIASES[int(np.argmin(errors))])
-    logs, labels = _logits(classifier, dataset, "test")
+    images, labels = dataset.arrays("test")
+    logs = logits(classifier, images)
     wrong = [logs.argmax(-1) != labels, (logs + bias * raised).argmax(-1) != labels]
     missed = np.isin(labels, classes)
     return {
@@ -54,9 +56,3 @@ def _counts(chosen, before, after):
         "before": int((before & chosen).sum()),
         "after": int((after & chosen).sum()),
     }
-
-
-def _logits(classifier, dataset, split):
-    images, labels = dataset.arrays(split)
-    probabilities = classifier.predict(images, batch_size=EVALUATION_BATCH, verbose=0)
-    return np.log(np.maximum(probabilities, np.finfo("float32").tiny)), labels

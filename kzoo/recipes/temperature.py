@@ -6,6 +6,7 @@ import numpy as np
 
 from kzoo.losses import temperature_curves
 from kzoo.recipes import build, files, plan, plots, schema
+from kzoo.recipes._logits import logits
 
 PLOT = "temperature.png"
 TEMPERATURES = np.geomspace(0.5, 500.0, 31)
@@ -35,8 +36,8 @@ def study(run: pathlib.Path) -> tuple[dict, pathlib.Path]:
     images = dataset.arrays(split)[0][:_IMAGES]
     student = results.get("exported", list(results["rows"])[-1])
     rows = (("teacher", recipe.train.seeds[0]), (student, results["exported_seed"]))
-    logits = [_logits(phases[name], run, seed, images) for name, seed in rows]
-    curves = temperature_curves(logits[0], TEMPERATURES, logits[1])
+    of_teacher, of_student = (_logits(phases[name], run, seed, images) for name, seed in rows)
+    curves = temperature_curves(of_teacher, TEMPERATURES, of_student)
     path = run / files.PLOTS / PLOT
     with plots.figure(path, columns=3) as axes:
         _draw(axes, curves, dataset.spec.class_names)
@@ -65,8 +66,7 @@ def _logits(phase, run, seed, images):
     if not weights.exists():
         raise ValueError(f"{weights} is missing. The study needs the run's folder, not its record.")
     model.load_weights(weights)
-    probabilities = model.predict(images, batch_size=256, verbose=0).astype("float64")
-    return np.log(np.maximum(probabilities, np.finfo("float32").tiny))
+    return logits(model, images)
 
 
 def _draw(axes, curves, class_names):
