@@ -74,15 +74,15 @@ def _whole(results, name):
 
 def conclusions(results: dict) -> list[str]:
     """The differences, which of them chance would hardly give, NaN, and the omitted classes."""
-    groups = {"above": [], "level": [], "below": []}
+    groups = {"better": [], "level": [], "worse": []}
     for name in order(results):
         other = baseline(results, name)
         if other is not None:
-            groups[_verdict(differences(results, name, other))].append(name)
+            groups[verdict(differences(results, name, other))].append(name)
     words = {
-        "above": "Better: the 95 % interval of the mean difference lies above 0",
+        "better": "Better: the 95 % interval of the mean difference lies above 0",
         "level": "Not to be told apart: the interval holds 0",
-        "below": "Worse: the interval lies below 0",
+        "worse": "Worse: the interval lies below 0",
     }
     against = sorted({baseline(results, name) for name in order(results)} - {None})
     rest = [*_divergences(results), *_omitted(results)]
@@ -136,8 +136,8 @@ def differences(results: dict, name: str, other: str) -> list[float]:
     ]
 
 
-def _verdict(gains):
-    """Whether Student's 95 % interval of the mean lies above 0, below it, or holds it."""
+def verdict(gains: list[float]) -> str:
+    """`better` or `worse` where Student's 95 % interval of the mean excludes 0, else `level`."""
     from scipy import stats
 
     if len(gains) < 2:
@@ -145,7 +145,7 @@ def _verdict(gains):
     mean, error = np.mean(gains), np.std(gains, ddof=1) / np.sqrt(len(gains))
     if abs(mean) <= stats.t.ppf(0.975, len(gains) - 1) * error:
         return "level"
-    return "above" if mean > 0 else "below"
+    return "better" if mean > 0 else "worse"
 
 
 def _row_of(results, losses, **facts):

@@ -6,8 +6,9 @@ from kzoo.recipes import _cells, leaderboard
 def table(results: dict) -> list[list[str]]:
     """The methods as text, the header first, the best on top.
 
-    What counts is the better mean of the two; the differences are against the row that the
-    leaderboard compares with.
+    What counts is the better mean of the two. The differences, in percentage points, are
+    against the row that the leaderboard compares with; the word after each says whether its 95 %
+    interval excludes 0.
     """
     companions = " + ".join(loss["name"] for loss in results["recipe"]["companions"])
     lines = []
@@ -38,4 +39,7 @@ def _difference(results, name):
     if name not in leaderboard.order(results):
         return "-"
     other = leaderboard.baseline(results, name)
-    return "-" if other is None else _cells.signed(leaderboard.differences(results, name, other))
+    if other is None:
+        return "-"
+    gains = leaderboard.differences(results, name, other)
+    return f"{_cells.signed(gains)}, {leaderboard.verdict(gains)}"

@@ -39,7 +39,7 @@ def record(recipe, out: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def refresh(root: pathlib.Path) -> list[pathlib.Path]:
-    """Redraw every card and plot below a checkout's root, and the tables of its README.
+    """Redraw every card and plot below a checkout's root, and the tables of README and docs.
 
     Raises:
         ValueError: where there is no `applications/` folder.
@@ -49,13 +49,19 @@ def refresh(root: pathlib.Path) -> list[pathlib.Path]:
         raise ValueError("No applications/ here. Run `kzoo report` from the root of a checkout.")
     redrawn = []
     for path in sorted(applications.glob(f"*/{files.RESULTS}")):
-        results = files.read_json(path)
-        redrawn += _redraw(results, path.parent)
-        part = f"overview {path.parent.name}"
-        if part in markdown.parts(root / files.CARD):
-            markdown.update(root / files.CARD, markdown.table(overview.table(results)), part)
+        redrawn += _redraw(files.read_json(path), path.parent)
+    for page in (root / files.CARD, *sorted(root.glob("docs/*.md"))):
+        for part in _overviews(page):
+            results = files.read_json(applications / part.split()[1] / files.RESULTS)
+            markdown.update(page, markdown.table(overview.table(results)), part)
+            redrawn.append(page)
     markdown.update(root / files.CARD, report.index(applications))
-    return [*redrawn, root / files.CARD]
+    return [*dict.fromkeys([*redrawn, root / files.CARD])]
+
+
+def _overviews(page):
+    """The parts of a page that show a recorded leaderboard in short: `overview RUN`."""
+    return [part for part in markdown.parts(page) if part.startswith("overview ")]
 
 
 def _redraw(results, folder):

@@ -123,6 +123,10 @@ def test_overview_has_a_method_alone_and_together_in_one_line(results):
     header, *lines = overview.table(results)
     assert header == ["method", "alone", "difference", "with SoftTargets", "difference"]
     assert [line[0] for line in lines] == ["sure", "unsure", "soft targets", "labels", "worse"]
-    assert lines[0] == ["sure", "91.10 % ± 1.00", "+5.10 ± 0.10", "91.00 % ± 1.00", "+5.00 ± 0.00"]
+    assert lines[0] == [
+        "sure", "91.10 % ± 1.00", "+5.10 ± 0.10, better", "91.00 % ± 1.00", "+5.00 ± 0.00, better",
+    ]  # fmt: skip
+    assert lines[1][2].endswith(", level")
+    assert lines[4][2].endswith(", worse")
     assert lines[2][1:] == ["86.00 % ± 1.00", "-", "-", "-"]
     assert lines[4][3:] == ["diverged", "-"]
