@@ -237,7 +237,7 @@ class ContrastiveRepresentation(DistillationLoss):
 
 def _check_embeddings(teacher_shape, student_shape, negatives_shape):
     matrices = len(student_shape) == len(negatives_shape) == 2
-    batches = {student_shape[0], negatives_shape[0]} - {None}
+    batches = {student_shape[0], negatives_shape[0]} - {None} if matrices else {}
     if not matrices or teacher_shape != student_shape or len(batches) > 1:
         raise ValueError(
             "ContrastiveRepresentation compares embeddings (batch, size) of both models, with "

@@ -10,7 +10,7 @@ from kzoo.losses._features import frozen, pairs, shape_pairs, single, smaller
 from kzoo.losses._shapes import check_maps
 from kzoo.registry import register
 
-PUBLISHED_WEIGHTS = {"paper": 1.0, "reference": 50.0}
+VARIANTS = ("paper", "reference")
 
 
 def flow_of_solution(teacher, student, variant="paper"):
@@ -29,7 +29,7 @@ def flow_of_solution(teacher, student, variant="paper"):
     Raises:
         ValueError: for fewer than two maps, for other channels and for an unknown variant.
     """
-    check_choice("variant", variant, PUBLISHED_WEIGHTS)
+    check_choice("variant", variant, VARIANTS)
     _check([(t.shape, s.shape) for t, s in pairs(teacher, student)])
     teacher_flows = _flows([frozen(maps) for maps in teacher], variant)
     student_flows = _flows([single(maps) for maps in student], variant)
@@ -111,9 +111,9 @@ class FlowOfSolution(ConnectedLoss):
         projector: `None`, as published: the channels must agree; `"connector"` puts a 1 x 1
             convolution with batch normalisation before each map of the student that has other
             channels than the teacher's; or a list with a choice or a layer for each tap.
-        weight: weight of the loss, a number or a schedule of the step. `None`: 50 in the
-            reference's variant, as RepDistiller lists it. In the paper's it is 1, ours: no
-            published weight is known. Sums are large; beside a task loss try 1e-3.
+        weight: weight of the loss, a number or a schedule of the step. `None`: 1, as RepDistiller
+            has it in the first stage; of the paper no weight is known. The paper's sums are large:
+            beside a task loss try 1e-3.
         **kwargs: `stage` (published: `"pretrain"`), `pre_activation` and those of
             `keras.layers.Layer`.
 
@@ -147,7 +147,8 @@ class FlowOfSolution(ConnectedLoss):
     Differences from the paper: it relates the first and the last layer of each stage
     (unconfirmed); here the ends of consecutive stages, as in RepDistiller, or whatever the taps
     name. Its weights λ_i of the pairs are taken as equal and left to `weight`. RepDistiller
-    trains with this loss alone in its first 30 epochs, so its listed weight of 50 goes unused.
+    trains with this loss alone in its first 30 epochs, so its listed weight of 50 goes unused; it
+    taps the stem too.
     """
 
     connects_equal_channels = False
@@ -161,8 +162,8 @@ class FlowOfSolution(ConnectedLoss):
         weight=None,
         **kwargs,
     ):
-        check_choice("variant", variant, PUBLISHED_WEIGHTS)
-        weight = PUBLISHED_WEIGHTS[variant] if weight is None else weight
+        check_choice("variant", variant, VARIANTS)
+        weight = 1.0 if weight is None else weight
         kwargs.setdefault("pre_activation", False)
         super().__init__(teacher_tap, student_tap, projector, weight=weight, **kwargs)
         if isinstance(teacher_tap, str) or isinstance(student_tap, str) or len(teacher_tap) < 2:

@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+import numpy as np
 
 from kzoo import callbacks
 from kzoo.recipes._progress import Clock
@@ -11,11 +12,12 @@ EVALUATION_BATCH = 256
 
 
 class Diverged(ValueError):
-    """A loss became NaN; `history` holds the log of the epochs before."""
+    """A loss or a weight became NaN; `history` holds the log of the epochs before."""
 
-    def __init__(self, message: str, history: dict[str, list[float]]):
+    # A default, since an exception that another process raised is made of its message alone first.
+    def __init__(self, message: str, history: dict[str, list[float]] | None = None):
         super().__init__(message)
-        self.history = history
+        self.history = history or {}
 
 
 def fit(
@@ -37,7 +39,7 @@ def fit(
         The log of all epochs.
 
     Raises:
-        Diverged: where the loss becomes NaN.
+        Diverged: where the loss or a weight becomes NaN.
     """
     checkpoint = callbacks.ResumableCheckpoint(folder)
     if not fitted.built:
@@ -64,8 +66,9 @@ def fit(
             callbacks=[stop, Clock(), checkpoint, *watch(first_epoch)],
             verbose=0,
         )
-    if stop.message:
-        raise Diverged(f"{fitted.name}, seed {seed}: {stop.message}", checkpoint.history)
+    reason = stop.message or _not_finite(fitted, checkpoint.history)
+    if reason:
+        raise Diverged(f"{fitted.name}, seed {seed}: {reason}", _finite_epochs(checkpoint.history))
     return checkpoint.history
 
 
@@ -74,6 +77,24 @@ def asks_for_numbers(fitted):
     # A first stage has its losses under another name.
     losses = getattr(fitted, "distillation_losses", getattr(fitted, "staged", ()))
     return any("sample_index" in inspect.signature(loss.call).parameters for loss in losses)
+
+
+def _not_finite(fitted, history):
+    """What is NaN at the end though the loss of no update was; `None` if nothing is."""
+    names = [name for name, values in history.items() if not np.isfinite(values).all()]
+    if names:
+        return f"{', '.join(names)} became NaN or infinite"
+    weights = map(keras.ops.convert_to_numpy, fitted.trainable_variables)
+    if all(np.isfinite(each).all() for each in weights):
+        return None
+    return "the last update left weights that are NaN or infinite"
+
+
+def _finite_epochs(history):
+    """The log up to the first epoch with a value that is no number."""
+    finite = np.all([np.isfinite(values) for values in history.values()], axis=0)
+    whole = int(np.argmin([*np.atleast_1d(finite), False]))
+    return {name: values[:whole] for name, values in history.items()}
 
 
 def _validation(feed, dataset):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from kzoo.recipes._logits import logits
+from kzoo.recipes._log_probabilities import log_probabilities
 
 _BIASES = np.arange(0.0, 30.05, 0.1)
 
@@ -33,13 +33,13 @@ def corrected(classifier: keras.Model, dataset, classes) -> dict:
             "data.validation_fraction above 0."
         )
     images, labels = dataset.arrays("validation")
-    logs = logits(classifier, images)
+    logs = log_probabilities(classifier, images)
     raised = np.zeros(logs.shape[1])
     raised[list(classes)] = 1.0
     errors = [np.sum((logs + bias * raised).argmax(-1) != labels) for bias in _BIASES]
     bias = float(_BIASES[int(np.argmin(errors))])
     images, labels = dataset.arrays("test")
-    logs = logits(classifier, images)
+    logs = log_probabilities(classifier, images)
     wrong = [logs.argmax(-1) != labels, (logs + bias * raised).argmax(-1) != labels]
     missed = np.isin(labels, classes)
     return {

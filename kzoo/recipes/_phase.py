@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from kzoo.recipes import build, files
-from kzoo.recipes._fit import EVALUATION_BATCH, Diverged, fit
+from kzoo.recipes._fit import Diverged, fit
+from kzoo.recipes._log_probabilities import log_probabilities
 from kzoo.recipes._omitted import corrected
 
 _STAGE_SEED_OFFSET = 2_000_003
@@ -44,6 +45,7 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     clock = build.Clock(phase.fit_epochs, steps, seen.spec.sizes["train"])
     fitted, classifier = phase.make(finished, clock)
     build.add_weight_decay(classifier, recipe.optimizer.weight_decay)
+    early = {}
     try:
         early = _pretrain(fitted, phase, recipe, seen, seed, folder, progress)
         fitted.compile(
@@ -55,7 +57,11 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     except Diverged as error:
         if phase.losses is None:
             raise
-        _record_divergence(error, folder)
+        in_fit = early or not phase.pretrain_epochs
+        files.write_json(folder / files.LOG, error.history if in_fit else {})
+        seconds = _seconds(early, error.history)
+        files.write_json(metrics, {"diverged": str(error), "seconds": seconds})
+        _remove_state(folder)
         return None
     files.write_json(folder / files.LOG, log)
     trained = _bare(classifier, phase)
@@ -63,9 +69,10 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     measured = {split: measure(trained, dataset, split) for split in _splits(dataset)}
     if phase.omit_classes:
         measured["omitted"] = corrected(trained, dataset, phase.omit_classes)
-    seconds = round(sum(log["seconds"]) + sum(early.get("seconds", [])), 1)
-    last = {name: values[-1] for name, values in log.items() if name not in _TIMES}
-    files.write_json(metrics, {**measured, "seconds": seconds, "last_epoch": last})
+    if early:
+        measured["first_stage"] = _last(early)
+    last = _last(log)
+    files.write_json(metrics, {**measured, "seconds": _seconds(early, log), "last_epoch": last})
     _remove_state(folder)
     return trained
 
@@ -73,12 +80,10 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
 def measure(classifier: keras.Model, dataset, split: str) -> dict[str, float]:
     """Accuracy and mean cross-entropy of a classifier on one split."""
     images, labels = dataset.arrays(split)
-    probabilities = classifier.predict(images, batch_size=EVALUATION_BATCH, verbose=0)
-    picked = np.take_along_axis(probabilities, labels[:, None], axis=1).astype("float64")
-    smallest = np.finfo("float32").tiny
+    found = log_probabilities(classifier, images)
     return {
-        "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels)),
-        "loss": float(-np.log(np.maximum(picked, smallest)).mean()),
+        "accuracy": float(np.mean(found.argmax(axis=1) == labels)),
+        "loss": float(-np.take_along_axis(found, labels[:, None], axis=1).mean()),
     }
 
 
@@ -89,14 +94,6 @@ def _finished(phase, folder):
     classifier = phase.classifier()
     classifier.load_weights(folder / files.WEIGHTS)
     return classifier
-
-
-def _record_divergence(error, folder):
-    """Keep why a method stopped, and its finished epochs."""
-    files.write_json(folder / files.LOG, error.history)
-    seconds = round(sum(error.history.get("seconds", [])), 1)
-    files.write_json(folder / files.METRICS, {"diverged": str(error), "seconds": seconds})
-    _remove_state(folder)
 
 
 def _bare(classifier, phase):
@@ -137,6 +134,15 @@ def _fit(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[str, li
         return watching
 
     return fit(fitted, epochs, recipe, dataset, seed, folder / files.STATE, watch)
+
+
+def _last(log):
+    """Terms and diagnostics of the last epoch."""
+    return {name: values[-1] for name, values in log.items() if name not in _TIMES}
+
+
+def _seconds(*logs):
+    return round(sum(sum(log.get("seconds", [])) for log in logs), 1)
 
 
 def _remove_state(folder: pathlib.Path) -> None:

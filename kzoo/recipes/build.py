@@ -93,7 +93,7 @@ def weight(value, clock):
     """A number as it is; of `{ schedule = "WarmUp", peak = 8.0, epochs = 20 }` the schedule.
 
     `epochs` is how long the change takes, all epochs where it is absent; within an epoch the
-    weight is held.
+    weight is held, unless `every` gives other steps.
     """
     if not isinstance(value, dict):
         return value
@@ -103,7 +103,7 @@ def weight(value, clock):
     known = {"steps": steps, "every": clock.steps}
     known = {k: v for k, v in known.items() if k in inspect.signature(constructor).parameters}
     try:
-        return constructor(**known, **arguments)
+        return constructor(**{**known, **arguments})
     except TypeError as error:
         raise ValueError(f"the schedule of a weight: {error}") from None
 

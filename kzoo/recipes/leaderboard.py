@@ -32,9 +32,14 @@ def order(results: dict) -> list[str]:
 
 def common_baseline(results: dict) -> str | None:
     """Soft targets and nothing else, which methods with companions are compared with."""
+    name = _soft_targets(results)
+    return None if name is None or diverged(results["rows"][name]) else name
+
+
+def _soft_targets(results):
     if not results["recipe"].get("companions"):
         return None
-    return _whole(results, _row_of(results, ["SoftTargets"]))
+    return _row_of(results, ["SoftTargets"])
 
 
 def shown_row(results: dict) -> str:
@@ -64,12 +69,11 @@ def baseline(results: dict, name: str) -> str | None:
     diverged is compared with nothing, and nothing with it.
     """
     named = {m["name"]: m.get("against") for m in results["recipe"]["methods"]}
-    other = _whole(results, named.get(name)) or common_baseline(results)
-    return None if other == name else other
-
-
-def _whole(results, name):
-    return None if name is None or diverged(results["rows"][name]) else name
+    other = named.get(name) or _soft_targets(results)
+    if other is None or other == name:
+        return None
+    rows = results["rows"]
+    return None if diverged(rows[name]) or diverged(rows[other]) else other
 
 
 def conclusions(results: dict) -> list[str]:

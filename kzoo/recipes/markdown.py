@@ -26,7 +26,7 @@ def update(path: pathlib.Path, text: str, part: str = "report") -> None:
     """
     begin, end = (f"<!-- kzoo {part}: {side} -->" for side in ("begin", "end"))
     old = path.read_text(encoding="utf-8")
-    if old.count(begin) != 1 or old.count(end) != 1:
+    head, _, rest = old.partition(begin)
+    if old.count(begin) != 1 or old.count(end) != 1 or end not in rest:
         raise ValueError(f"{path} needs one line {begin} and, below it, one line {end}.")
-    head, rest = old.split(begin)
-    files.write_text(path, f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+    files.write_text(path, f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}")

@@ -9,12 +9,20 @@ def table(results: dict) -> list[list[str]]:
     What counts is the better mean of the two. The differences, in percentage points, are
     against the row that the leaderboard compares with; the word after each says whether its 95 %
     interval excludes 0.
+
+    Raises:
+        ValueError: for a run without methods, or whose methods have no companions.
     """
+    if not leaderboard.has_methods(results) or "companions" not in results["recipe"]:
+        raise ValueError(
+            f"An overview shows [[methods]] with [[companions]]. The run {results['title']!r} has "
+            "none: leave its overview out."
+        )
     companions = " + ".join(loss["name"] for loss in results["recipe"]["companions"])
     lines = []
     for method in results["recipe"]["methods"]:
         alone, together = method["name"], f"{method['name']} + {companions}"
-        best = max(_mean(results, alone), _mean(results, together))
+        best = max(_mean_accuracy(results, alone), _mean_accuracy(results, together))
         cells = (_accuracy(results, alone), _difference(results, alone))
         cells += (_accuracy(results, together), _difference(results, together))
         lines.append((best, [alone, *cells]))
@@ -23,7 +31,7 @@ def table(results: dict) -> list[list[str]]:
     return [header, *(cells for _, cells in lines)]
 
 
-def _mean(results, name):
+def _mean_accuracy(results, name):
     whole = name in leaderboard.order(results)
     return results["rows"][name]["test"]["accuracy"] if whole else 0.0
 
@@ -42,4 +50,5 @@ def _difference(results, name):
     if other is None:
         return "-"
     gains = leaderboard.differences(results, name, other)
-    return f"{_cells.signed(gains)}, {leaderboard.verdict(gains)}"
+    word = f", {leaderboard.verdict(gains)}" if len(gains) > 1 else ""
+    return f"{_cells.signed(gains)}{word}"

@@ -56,7 +56,9 @@ def _draw_curves(axes, results, run):
     with open(run / files.HISTORY, encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     column = "val_accuracy" if "val_accuracy" in lines[0] else "accuracy"
-    for name in results["rows"]:
+    for name, row in results["rows"].items():
+        if leaderboard.diverged(row):
+            continue
         by_epoch = {}
         for line in lines:
             if line["phase"] == name and line[column]:

@@ -30,9 +30,7 @@ def record(recipe, out: pathlib.Path, folder: pathlib.Path) -> None:
     results = files.read_json(out / files.RESULTS)
     for name in (files.RESULTS, files.HISTORY):
         shutil.copyfile(out / name, folder / name)
-    for path in (out / files.PLOTS).glob(temperature.PLOT):
-        files.writable_folder(folder / files.PLOTS)
-        shutil.copyfile(path, folder / files.PLOTS / path.name)
+    _copy_study(out, folder)
     _redraw(results, folder)
     if recipe.export.weights:
         _add_weights(recipe, results, out, folder.name)
@@ -47,21 +45,39 @@ def refresh(root: pathlib.Path) -> list[pathlib.Path]:
     applications = root / "applications"
     if not applications.is_dir():
         raise ValueError("No applications/ here. Run `kzoo report` from the root of a checkout.")
+    overviews = list(_overviews(root))
     redrawn = []
     for path in sorted(applications.glob(f"*/{files.RESULTS}")):
         redrawn += _redraw(files.read_json(path), path.parent)
-    for page in (root / files.CARD, *sorted(root.glob("docs/*.md"))):
-        for part in _overviews(page):
-            results = files.read_json(applications / part.split()[1] / files.RESULTS)
-            markdown.update(page, markdown.table(overview.table(results)), part)
-            redrawn.append(page)
+    for page, part, path in overviews:
+        markdown.update(page, markdown.table(overview.table(files.read_json(path))), part)
+        redrawn.append(page)
     markdown.update(root / files.CARD, report.index(applications))
     return [*dict.fromkeys([*redrawn, root / files.CARD])]
 
 
-def _overviews(page):
-    """The parts of a page that show a recorded leaderboard in short: `overview RUN`."""
-    return [part for part in markdown.parts(page) if part.startswith("overview ")]
+def _overviews(root):
+    """The parts of README and docs that show a leaderboard in short: page, part, results."""
+    for page in (root / files.CARD, *sorted(root.glob("docs/*.md"))):
+        for part in markdown.parts(page):
+            kind, _, name = part.partition(" ")
+            path = root / "applications" / name / files.RESULTS
+            if kind == "overview" and not path.exists():
+                raise ValueError(
+                    f"{page} has a part {part!r}, but there is no {path}. Record that run "
+                    "(`kzoo train ... --record`) or mend the part's name."
+                )
+            if kind == "overview":
+                yield page, part, path
+
+
+def _copy_study(out, folder):
+    """The plot of `kzoo report --temperature`, which cannot be redrawn from the record."""
+    made, kept = (place / files.PLOTS / temperature.PLOT for place in (out, folder))
+    kept.unlink(missing_ok=True)
+    if made.exists():
+        files.writable_folder(kept.parent)
+        shutil.copyfile(made, kept)
 
 
 def _redraw(results, folder):

@@ -6,7 +6,7 @@ import numpy as np
 
 from kzoo.losses import temperature_curves
 from kzoo.recipes import build, files, plan, plots, schema
-from kzoo.recipes._logits import logits
+from kzoo.recipes._log_probabilities import log_probabilities
 
 PLOT = "temperature.png"
 TEMPERATURES = np.geomspace(0.5, 500.0, 31)
@@ -66,7 +66,7 @@ def _logits(phase, run, seed, images):
     if not weights.exists():
         raise ValueError(f"{weights} is missing. The study needs the run's folder, not its record.")
     model.load_weights(weights)
-    return logits(model, images)
+    return log_probabilities(model, images)
 
 
 def _draw(axes, curves, class_names):

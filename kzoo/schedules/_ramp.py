@@ -14,6 +14,9 @@ class Ramp(keras.optimizers.schedules.LearningRateSchedule):
         every: steps for which a value is held; the steps of an epoch give one value an epoch.
     """
 
+    # How many of `every` are added to the step: 1 where epochs are counted from 1.
+    ahead = 0
+
     def __init__(self, start, end, steps, every=1):
         super().__init__()
         self.start, self.end = float(start), float(end)
@@ -22,6 +25,7 @@ class Ramp(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         """The number at a step: a scalar tensor."""
         held = ops.floor_divide(ops.cast(step, "int32"), self.every) * self.every
+        held = held + self.ahead * self.every
         share = ops.minimum(ops.cast(held, "float32") / self.steps, 1.0)
         return self.start + (self.end - self.start) * self.shape(share)
 

@@ -6,7 +6,7 @@ from kzoo.schedules._ramp import Ramp
 
 @register("schedule", paper="arXiv:2203.08679", tiny={"args": {"peak": 2.0, "steps": 10}})
 class WarmUp(Ramp):
-    """A straight rise from 0 to a number, which then stays.
+    """A straight rise to a number, which then stays.
 
     For losses that would swamp the first epochs. Decoupled knowledge distillation
     (arXiv:2203.08679) warms up over 20 epochs.
@@ -15,10 +15,13 @@ class WarmUp(Ramp):
         B. Zhao, Q. Cui, R. Song, Y. Qiu, J. Liang, "Decoupled Knowledge Distillation", CVPR 2022,
         arXiv:2203.08679.
 
-        value(step) = peak · min(step / steps, 1)
+        value(step) = peak · min((step + 1) / steps, 1)
+
+    Steps, and with `every` epochs, count from 1, as the authors' epochs do: the first of 20 has a
+    twentieth of the weight.
 
     Args:
-        peak: the number from step `steps` on.
+        peak: the number that is reached after `steps` steps.
         steps: how many steps the rise takes: epochs times the steps of an epoch.
         every: steps for which a value is held. The steps of an epoch give one value an epoch.
 
@@ -37,6 +40,8 @@ class WarmUp(Ramp):
     loss = SoftTargets(weight=schedules.WarmUp(1.0, steps=20 * 196))
     ```
     """
+
+    ahead = 1
 
     def __init__(self, peak, steps, every=1):
         super().__init__(0.0, peak, steps, every)

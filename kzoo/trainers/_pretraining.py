@@ -69,10 +69,15 @@ class Pretraining(Trainer):
                 for name, loss in lesson.acting("pretrain").items():
                     value = lesson.compare(loss, teacher, student, told, stage="pretrain")
                     value = reduce_term(value, sample_weight)
-                    terms[name] = value * loss.weight_at(self.optimizer.iterations) * lesson.weight
+                    terms[name] = value * self._weight(loss) * lesson.weight
                     for key, found in loss.diagnostics(*sides(loss, teacher, student)).items():
                         self.log(f"{name}_{key}", found, x)
         return student[OUTPUTS], terms
+
+    def _weight(self, loss):
+        # The weight of a loss balances it against the task, not a stage that it has for itself.
+        own = loss.pretrain_call is not None
+        return 1.0 if own else loss.weight_at(self.optimizer.iterations)
 
 
 class Staged(Trainer):

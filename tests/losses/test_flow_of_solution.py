@@ -86,7 +86,7 @@ def test_every_map_of_the_student_is_taught(variant):
 
 def test_published_weights_and_stage():
     assert FlowOfSolution().weight == 1.0
-    assert FlowOfSolution(variant="reference").weight == 50.0
+    assert FlowOfSolution(variant="reference").weight == 1.0
     assert FlowOfSolution(weight=0.5).weight == 0.5
     assert FlowOfSolution().teacher_taps == ["stage1", "stage2", "stage3"]
     loss = FlowOfSolution(stage="pretrain")

@@ -40,10 +40,15 @@ def test_the_attacked_term_of_boundary_samples():
 
 
 def test_the_warm_up_of_decoupled_knowledge():
-    """min(e / 20, 1)."""
+    """min(e / 20, 1), where the first epoch e is 1."""
     schedule = schedules.WarmUp(8.0, 20 * 3, every=3)
-    expected = [8 * min(e / 20, 1) for e in range(25) for _ in range(3)]
+    expected = [8 * min(e / 20, 1) for e in range(1, 26) for _ in range(3)]
     np.testing.assert_allclose(values(schedule, range(75)), expected, rtol=1e-6)
+
+
+def test_a_warm_up_by_steps_is_never_zero():
+    found = values(schedules.WarmUp(8.0, 4), range(6))
+    np.testing.assert_allclose(found, [2, 4, 6, 8, 8, 8], rtol=1e-6)
 
 
 def test_cosine():
