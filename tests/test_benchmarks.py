@@ -64,6 +64,32 @@ def clock_rows(name, suffix=""):
     yield [f"{found[f'{clock}{suffix}_ratio']:.2f}" for clock in ("wall", "cpu")]
 
 
+def losses_rows():
+    """What a step with more losses takes over one with soft targets alone."""
+    found = result("losses")
+    names = {
+        "all_ratio": "all but the two below",
+        "BoundarySupport_ratio": "`BoundarySupport`",
+        "ContrastiveRepresentation_ratio": "`ContrastiveRepresentation`",
+    }
+    for key, name in names.items():
+        yield [name, *(f"{found[f'{clock}_median_ratio'][key]:.2f}" for clock in ("wall", "cpu"))]
+
+
+def relational_rows():
+    """How much more time and memory the broadcast form takes."""
+    found = result("relational")
+    for key, name in (("distance", "`RelationalDistance`"), ("angle", "`RelationalAngle`")):
+        yield [name, *(f"{found[key][f'{what}_ratio']:.1f}" for what in ("time", "memory"))]
+
+
+def teacher_cache_rows():
+    """What an epoch with a teacher takes over one on the labels alone."""
+    found = result("teacher_cache")
+    for kind, name in (("live", "live teacher"), ("cached", "recorded teacher")):
+        yield [name, *(f"{found[f'{clock}_{kind}_ratio']:.2f}" for clock in ("wall", "cpu"))]
+
+
 def table(header, rows):
     rule = ["---"] * len(header)
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
@@ -75,6 +101,9 @@ def tables():
     yield table(block, dense_block_rows())
     yield table(clocks, clock_rows("distiller", "_median"))
     yield table(clocks, clock_rows("pipeline"))
+    yield table(["losses", "wall time ratio", "CPU time ratio"], losses_rows())
+    yield table(["loss", "time ratio", "memory ratio"], relational_rows())
+    yield table(["training", "wall time ratio", "CPU time ratio"], teacher_cache_rows())
 
 
 def test_the_page_on_performance_repeats_the_results():
