@@ -64,7 +64,8 @@ def contestants(arguments):
 
 def make(name, student, teacher):
     if name == "kzoo":
-        loss = kzoo.losses.Hint(FEATURE, FEATURE, projector=None, weight=0.5)
+        settings = {"projector": None, "variant": "reference", "weight": 0.5}
+        loss = kzoo.losses.Hint(FEATURE, FEATURE, **settings)
         return kzoo.trainers.Distiller(student, teacher, loss, task_weight=0.5)
     loss = keras.distillation.FeatureDistillation(
         loss="mse", teacher_layer_name=FEATURE, student_layer_name=FEATURE

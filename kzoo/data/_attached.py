@@ -7,7 +7,7 @@ class Attached:
     """What `attach` returns, always with the names, dtypes and shapes of its first answer.
 
     Args:
-        attach: function of `(sample_numbers, epoch)`.
+        attach: function of `(sample_numbers, epoch)`, or a list of such.
         numbers: some sample numbers, to ask for the first time.
         epoch: the epoch to ask for.
     """
@@ -29,13 +29,18 @@ class Attached:
         return columns
 
     def _ask(self, numbers, epoch):
-        answer = self._attach(numbers, int(epoch))
-        if not isinstance(answer, dict) or not answer:
-            raise ValueError(
-                "`attach` must return a dict of name -> array with one row a sample. "
-                f"Received: {type(answer).__name__} from {self._attach}"
-            )
-        columns = {str(name): np.asarray(column) for name, column in answer.items()}
+        columns = {}
+        for attach in functions(self._attach):
+            answer = attach(numbers, int(epoch))
+            if not isinstance(answer, dict) or not answer:
+                raise ValueError(
+                    "`attach` must return a dict of name -> array with one row a sample. "
+                    f"Received: {type(answer).__name__} from {attach}"
+                )
+            twice = sorted(map(str, answer.keys() & columns.keys()))
+            if twice:
+                raise ValueError(f"Two functions of `attach` return a column {twice[0]!r}.")
+            columns |= {str(name): np.asarray(column) for name, column in answer.items()}
         for name, column in columns.items():
             if column.shape[:1] != (len(numbers),) or column.dtype.kind not in "biuf":
                 raise ValueError(
@@ -43,6 +48,11 @@ class Attached:
                     f"Received: shape={column.shape}, dtype={column.dtype} for {name!r}"
                 )
         return columns
+
+
+def functions(attach):
+    """The functions of an `attach` argument, as a list."""
+    return list(attach) if isinstance(attach, list | tuple) else [attach]
 
 
 def _kinds(columns):

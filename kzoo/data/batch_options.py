@@ -65,9 +65,10 @@ class BatchOptions:
                 "`sampler` must be None or an object with a method `order(labels, batch_size, "
                 f"generator)`, such as `ClassUniform(8, 4)`. Received: sampler={sampler!r}"
             )
-        if self.attach is not None and not callable(self.attach):
+        attached = self.attach if isinstance(self.attach, list | tuple) else [self.attach]
+        if self.attach is not None and not (attached and all(map(callable, attached))):
             raise ValueError(
-                "`attach` must be None or a function of (sample_numbers, epoch). "
+                "`attach` must be None, a function of (sample_numbers, epoch) or a list of such. "
                 f"Received: attach={self.attach!r}"
             )
 

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from kzoo.data import _augmentations, _batches, _checks, _pipeline
+from kzoo.data import _attached, _augmentations, _batches, _checks, _pipeline
 from kzoo.data._facts import spec_of
 from kzoo.data._split import train_and_validation
 from kzoo.data.batch_options import BatchOptions
@@ -154,7 +154,7 @@ class Dataset:
                 recorded outputs of a teacher. It knows nothing of the augmentation: see
                 `Sequence` for outputs on augmented images. Where it has a method
                 `check(dataset, options)`, that is called first with the `BatchOptions`, and
-                may refuse them.
+                may refuse them. A list of such functions attaches what each returns.
         """
         options = BatchOptions(
             split=split,
@@ -216,9 +216,9 @@ class Dataset:
         indices = self._split(options.split)
         images, labels = self._arrays[options.split]
         augment = _augmentations.get(options.augment, self.spec)
-        check = getattr(options.attach, "check", None)
-        if check is not None:
-            check(self, options)
+        for attach in _attached.functions(options.attach):
+            if hasattr(attach, "check"):
+                attach.check(self, options)
         return _batches.Batches(
             images,
             labels,

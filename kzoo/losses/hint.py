@@ -14,24 +14,26 @@ from kzoo.registry import register
 PUBLISHED_WEIGHTS = {"paper": 1.0, "reference": 100.0}
 
 
-def hint(teacher, student):
-    """Mean squared difference of two features of the same shape.
+def hint(teacher, student, variant="paper"):
+    """Squared difference of two features of the same shape.
 
     Args:
         teacher: the teacher's feature, `(batch, ...)`. No gradient flows to it.
         student: the student's feature, after its projector, of the same shape.
+        variant: `"paper"`: half the sum of the squares, ½‖·‖²; `"reference"`: their mean.
 
     Returns:
-        One value per sample, float32, `(batch,)`: the mean of the squares over all other axes.
-        The paper's ½‖·‖² is this times half the number of elements of one sample.
+        One value per sample, float32, `(batch,)`.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: where the shapes differ, and for an unknown variant.
     """
+    check_choice("variant", variant, PUBLISHED_WEIGHTS)
     _check_equal(teacher.shape, student.shape)
     teacher = ops.stop_gradient(ops.cast(teacher, "float32"))
     squares = ops.square(ops.cast(student, "float32") - teacher)
-    return ops.mean(squares, axis=tuple(range(1, len(squares.shape))))
+    axes = tuple(range(1, len(squares.shape)))
+    return 0.5 * ops.sum(squares, axes) if variant == "paper" else ops.mean(squares, axes)
 
 
 @register(
@@ -56,7 +58,12 @@ class Hint(DistillationLoss):
 
     With the regressor r, per sample:
 
-        L = mean((r(student) − teacher)²)
+        paper        L = ½ ‖r(student) − teacher‖²
+        reference    L = mean (r(student) − teacher)²
+
+    The paper's is the reference's times half the number of elements of the teacher's feature.
+    It was published for a stage of its own; beside a task loss it is large, and the reference's
+    form with its weight is the one to begin with.
 
     `r` is one convolution (a dense layer between vectors). Its kernel follows from the sizes of
     each axis, s of the student, t of the teacher:
@@ -65,15 +72,15 @@ class Hint(DistillationLoss):
         s >= t        1 + s − t, stride 1, no padding
         2s = t        4, stride 2, transposed
 
-    `variant="paper"`: nothing but `activation` follows. `variant="reference"`: batch
-    normalisation and ReLU follow, as in RepDistiller.
+    In the paper's variant nothing but `activation` follows, in the reference's batch normalisation
+    and ReLU, as in RepDistiller.
 
     Args:
         teacher_tap: the teacher's tap, for example `"stage2"`.
         student_tap: the student's tap.
         projector: `"regressor"` infers r; `None` compares the features as they are, which needs
             equal shapes; or a layer of your own that maps the student's shape to the teacher's.
-        variant: `"paper"` or `"reference"`, see above. It only shapes the inferred regressor.
+        variant: `"paper"`, the default, or `"reference"`, see above.
         activation: what follows the convolution. The paper gives r the non-linearity of the
             teacher's layer. `None`: linear in the paper's variant, which fits any feature, and
             ReLU in the reference's, which cannot fit negative ones.
@@ -110,9 +117,8 @@ class Hint(DistillationLoss):
     per_sample = loss(teacher, student)  # shape (2,); 16 filters of 3 x 3, stride 2
     ```
 
-    Differences from the paper: it minimises half the *sum* of the squares, in a first stage of its
-    own; the mean makes the weight independent of the sizes (multiply it by half the number
-    of elements of the teacher's feature for the paper's value). It always uses a valid
+    Differences from the paper: it gives r the non-linearity of the teacher's layer, here r is
+    linear unless `activation` says otherwise. It always uses a valid
     convolution, which at s = 2t would have a kernel of t + 1, and has no case for s < t.
     """
 
@@ -175,7 +181,7 @@ class Hint(DistillationLoss):
         """The loss of each sample."""
         if self._projection is not None:
             student = project(self._projection, student, training=training)
-        return hint(teacher, student)
+        return hint(teacher, student, self.variant)
 
     def compute_output_shape(self, teacher_shape, student_shape):
         """One value per sample."""

@@ -9,6 +9,8 @@ from kzoo import callbacks
 from kzoo.recipes._progress import Clock
 
 EVALUATION_BATCH = 256
+# Those that a finished classifier is measured on.
+SPLITS = ("validation", "test")
 
 
 class Diverged(ValueError):

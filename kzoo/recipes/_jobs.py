@@ -5,24 +5,30 @@ import functools
 import multiprocessing
 import os
 import pathlib
+import signal
+import threading
 
 import keras
 import rich.progress
 
 from kzoo.recipes import _phase, build, files, plan, schema
+from kzoo.recipes._fit import SPLITS
 
 
 def train_all(recipe, phases, out: pathlib.Path, jobs: int, console) -> None:
-    """Train what is left of a run, in `jobs` processes; each phase ends on disk.
+    """Train what is left of a run, in up to `jobs` processes; each phase ends on disk.
 
-    Shared phases must be finished. Phases that need one another stay in one process.
+    Shared phases must be finished. Phases that need one another stay in one process. Where one
+    cannot be trained, or the user stops the run, all processes end at once; every finished epoch
+    is kept.
 
     Raises:
         ValueError: in one line, where a phase cannot be trained or a process dies.
     """
-    units = [unit for unit in _units(recipe, phases) if not _finished(out, *unit)]
+    units = [unit for unit in _units(recipe, phases) if not _is_done(out, *unit)]
     if not units:
         return
+    jobs = min(jobs, len(units))
     described = recipe.model_dump_json()
     context = multiprocessing.get_context("spawn")
     shares = context.SimpleQueue()
@@ -31,24 +37,25 @@ def train_all(recipe, phases, out: pathlib.Path, jobs: int, console) -> None:
     bar = rich.progress.Progress(
         *rich.progress.Progress.get_default_columns(), console=console, transient=True
     )
-    with (
-        concurrent.futures.ProcessPoolExecutor(jobs, context, _begin, (shares,)) as pool,
-        bar,
-    ):
+    others = set(multiprocessing.active_children())
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, _begin, (shares,)) as pool, bar:
         task = bar.add_task(f"{jobs} side by side", total=len(units))
-        futures = {pool.submit(_train, described, str(out), *unit): unit for unit in units}
         try:
+            futures = {pool.submit(_train, described, str(out), *unit): unit for unit in units}
             for future in concurrent.futures.as_completed(futures):
                 future.result()
                 bar.advance(task)
                 console.print(_line(out, *futures[future]), highlight=False)
-        except concurrent.futures.process.BrokenProcessPool:
+        except BaseException as error:
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            if not isinstance(error, concurrent.futures.process.BrokenProcessPool):
+                raise
             raise ValueError(
-                "A process died (killed, or no memory left). Finished epochs are kept: run the "
-                "same command again, with fewer --jobs where memory was short."
+                "A process died: killed, no memory left, or a script that calls this outside of "
+                '`if __name__ == "__main__":`. Finished epochs are kept: run the same command '
+                "again, with fewer --jobs where memory was short."
             ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def check(jobs: int) -> None:
@@ -70,7 +77,7 @@ def _units(recipe, phases):
     return [(seed, names) for seed in recipe.train.seeds for names in alone]
 
 
-def _finished(out, seed, names):
+def _is_done(out, seed, names):
     return all((files.phase_folder(out, seed, name) / files.METRICS).exists() for name in names)
 
 
@@ -78,12 +85,8 @@ def _line(out, seed, names):
     metrics = files.read_json(files.phase_folder(out, seed, names[-1]) / files.METRICS)
     if "diverged" in metrics:
         return f"seed {seed}  {names[-1]}  diverged"
-    accuracies = (f"{s} {metrics[s]['accuracy']:.3f}" for s in _splits(metrics))
-    return f"seed {seed}  {names[-1]}  {'  '.join(accuracies)}"
-
-
-def _splits(metrics):
-    return [split for split in ("validation", "test") if split in metrics]
+    found = (f"{split} {metrics[split]['accuracy']:.3f}" for split in SPLITS if split in metrics)
+    return f"seed {seed}  {names[-1]}  {'  '.join(found)}"
 
 
 def _cores():
@@ -98,10 +101,19 @@ def _shares(jobs):
 
 
 def _begin(shares):
-    """Keep a new process to its share; its thread pools take their size from that."""
+    """Keep a new process to its share of the cores; the backend's threads are made after this."""
     share = shares.get()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, share)
+    # Ctrl-C reaches all processes; the one that was called ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """A killed run leaves nobody behind who would write into its folder."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _train(described, out, seed, names):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kzoo.recipes import build, files
-from kzoo.recipes._fit import Diverged, fit
+from kzoo.recipes._fit import SPLITS, Diverged, fit
 from kzoo.recipes._log_probabilities import log_probabilities
 from kzoo.recipes._omitted import corrected
 
@@ -66,7 +66,9 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     files.write_json(folder / files.LOG, log)
     trained = _bare(classifier, phase)
     files.write_whole(folder / files.WEIGHTS, trained.save_weights)
-    measured = {split: measure(trained, dataset, split) for split in _splits(dataset)}
+    measured = {
+        split: measure(trained, dataset, split) for split in SPLITS if dataset.spec.sizes[split]
+    }
     if phase.omit_classes:
         measured["omitted"] = corrected(trained, dataset, phase.omit_classes)
     if early:
@@ -101,10 +103,6 @@ def _bare(classifier, phase):
     bare = phase.classifier()
     bare.set_weights(classifier.get_weights())
     return bare
-
-
-def _splits(dataset):
-    return [split for split, size in dataset.spec.sizes.items() if size and split != "train"]
 
 
 def _pretrain(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[str, list[float]]:

@@ -40,6 +40,8 @@ class Progress(keras.callbacks.Callback):
         note = f"epoch {epoch + 1}/{self.epochs}"
         if accuracy is not None:
             note += f"  accuracy {float(accuracy):.3f}"
+        if "agreement" in logs:
+            note += f"  agreement with the teacher {float(logs['agreement']):.3f}"
         done = (epoch + 1) * self.steps
         self.bar.update(self.task, completed=done, note=note)
         if not self.bar.console.is_terminal:

@@ -1,6 +1,6 @@
 """What a training step of one phase costs, measured in a fresh process.
 
-python -m kzoo.recipes._training_costs PHASE < recipe.json
+python -m kzoo.recipes._training_costs PHASE RUN < recipe.json
 """
 
 import json
@@ -14,15 +14,21 @@ import warnings
 import keras
 import numpy as np
 
-from kzoo.recipes import build, plan, schema
+from kzoo import trainers
+from kzoo.recipes import build, files, plan, schema
 from kzoo.recipes._fit import asks_for_numbers
 from kzoo.recipes._progress import Clock
 
 _STEPS, _ROUNDS = 8, 4
 
 
-def in_fresh_process(recipe, phase: str) -> dict:
+def in_fresh_process(recipe, phase: str, run: pathlib.Path) -> dict:
     """`step_ms`, `peak_bytes` and `extra_parameters` of a phase, alone in a process.
+
+    Args:
+        recipe: the `schema.Recipe`.
+        phase: the name of its row.
+        run: the folder of the run, with what it trained for its first seed.
 
     Raises:
         ValueError: in one line, where the process fails.
@@ -31,7 +37,7 @@ def in_fresh_process(recipe, phase: str) -> dict:
     # This process keeps most of an accelerator's memory; the other takes what it needs of the rest.
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
     done = subprocess.run(
-        [sys.executable, "-m", __name__, phase],
+        [sys.executable, "-m", __name__, phase, str(run)],
         input=fields,
         capture_output=True,
         text=True,
@@ -46,22 +52,23 @@ def in_fresh_process(recipe, phase: str) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def measure(recipe, name: str) -> dict:
-    """The same in this process: random weights, random images, the best of a few rounds."""
-    spec = build.dataset(recipe.data).spec
-    phases = {phase.name: phase for phase in plan.phases(recipe, spec)}
+def measure(recipe, name: str, run: pathlib.Path) -> dict:
+    """The same in this process: trained weights, training images, the best of a few rounds."""
+    dataset = build.dataset(recipe.data)
+    phases = {phase.name: phase for phase in plan.phases(recipe, dataset.spec)}
     phase, size = phases[name], recipe.data.batch_size
-    clock = build.Clock(phase.fit_epochs, _STEPS, spec.sizes["train"])
-    teacher = {n: p.classifier() for n, p in phases.items() if n == "teacher"}
-    fitted, classifier = phase.make(teacher, clock)
+    trained = {n: _trained(p, recipe, run) for n, p in phases.items() if n in ("teacher", name)}
+    clock = build.Clock(phase.fit_epochs, _STEPS, dataset.spec.sizes["train"])
+    fitted, classifier = phase.make(trained, clock)
+    # How long some steps take depends on what the student can: an attack wants right answers.
+    classifier.set_weights(trained[name].get_weights())
     fitted.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
-    generator = np.random.default_rng(0)
-    images = generator.standard_normal((_STEPS * size, *spec.image_shape)).astype("float32")
-    labels = generator.integers(0, spec.classes, len(images))
-    numbers = np.arange(len(images), dtype="int32") % spec.sizes["train"]
+    images, labels = dataset.arrays("train")
+    numbers = np.arange(_STEPS * size, dtype="int32") % len(images)
+    images, labels = images[numbers], labels[numbers]
     x = {"inputs": images, "sample_index": numbers} if asks_for_numbers(fitted) else images
     with warnings.catch_warnings():
-        # The teacher is untrained on purpose.
+        # Of what a recipe shrunk to seconds has trained, nothing is good.
         warnings.filterwarnings("ignore", message="The teacher .* no better than chance")
         log = fitted.fit(
             x,
@@ -72,13 +79,29 @@ def measure(recipe, name: str) -> dict:
             verbose=0,
             callbacks=[Clock()],
         ).history
-    trained = sum(int(np.prod(v.shape)) for v in fitted.trainable_variables)
-    own = sum(int(np.prod(v.shape)) for v in classifier.trainable_variables)
+    moved = {id(v): v for v in _moved(fitted)}
+    own = {id(v) for v in classifier.trainable_variables}
     return {
         "step_ms": min(log["step_ms"][1:]),
         "peak_bytes": _peak_bytes(),
-        "extra_parameters": trained - own,
+        "extra_parameters": sum(int(np.prod(v.shape)) for k, v in moved.items() if k not in own),
     }
+
+
+def _trained(phase, recipe, run):
+    """The phase's classifier as it came out; as it begins, where it diverged."""
+    classifier = phase.classifier()
+    weights = files.phase_folder(run, recipe.train.seeds[0], phase.name) / files.WEIGHTS
+    if weights.exists():
+        classifier.load_weights(weights)
+    return classifier
+
+
+def _moved(fitted):
+    """What a step of fit trains, parts that only a first stage trains left out."""
+    if isinstance(fitted, trainers.Trainer):
+        return [v for update in fitted.updates() for v in update.variables]
+    return fitted.trainable_variables
 
 
 def _peak_bytes():
@@ -94,4 +117,4 @@ def _peak_bytes():
 
 if __name__ == "__main__":
     described = schema.Recipe.model_validate(json.load(sys.stdin))
-    print(json.dumps(measure(described, sys.argv[1])))
+    print(json.dumps(measure(described, sys.argv[1], pathlib.Path(sys.argv[2]))))

@@ -75,31 +75,24 @@ def phases(recipe, spec) -> list[Phase]:
 def _methods(recipe, spec):
     """One shared teacher, then each method, alone and with the companions."""
     plan, makers = [dataclasses.replace(_teacher(recipe, spec), shared=True)], {}
-    for method in recipe.methods:
+    for name, method in recipe.variants():
         model = method.model or recipe.model
         student = makers.setdefault(model.model_dump_json(), _maker(model, spec))
-        together = method.companions and method.losses and recipe.companions
-        suffix = " + " + " + ".join(loss.name for loss in recipe.companions)
-        variants = [(method.name, method)]
-        if together:
-            joined = method.model_copy(update={"losses": [*recipe.companions, *method.losses]})
-            variants.append((method.name + suffix, joined))
-        for name, section in variants:
-            make = _distilled("Distiller", section, student) if section.losses else _alone(student)
-            plan.append(
-                Phase(
-                    name,
-                    method.epochs or recipe.train.epochs,
-                    0,
-                    make,
-                    student,
-                    method.pretrain_epochs,
-                    train_size=method.train_size,
-                    omit_classes=tuple(method.omit_classes),
-                    losses=tuple(loss.name for loss in section.losses),
-                    model=method.model,
-                )
+        make = _distilled("Distiller", method, student) if method.losses else _alone(student)
+        plan.append(
+            Phase(
+                name,
+                method.epochs or recipe.train.epochs,
+                0,
+                make,
+                student,
+                method.pretrain_epochs,
+                train_size=method.train_size,
+                omit_classes=tuple(method.omit_classes),
+                losses=tuple(loss.name for loss in method.losses),
+                model=method.model,
             )
+        )
     return plan
 
 

@@ -102,9 +102,11 @@ def card(results: dict) -> str:
             f"difference {100 * found['difference']:+.2f} percentage points."
         )
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    jobs = environment.get("jobs", 1)
+    summed = f", summed over {jobs} processes at a time," if jobs > 1 else ""
     lines.append(
-        f"Mean and standard deviation over seeds. {seconds / 60:.1f} minutes of training on "
-        f"{environment['device']} ({environment['backend']} backend; {versions}; "
+        f"Mean and standard deviation over seeds. {seconds / 60:.1f} minutes of training{summed} "
+        f"on {environment['device']} ({environment['backend']} backend; {versions}; "
         f"{environment['date']}). Latency: one image, same machine."
     )
     return "\n".join(lines)

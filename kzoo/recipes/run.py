@@ -25,6 +25,7 @@ from kzoo.recipes import (
     plots,
     report,
 )
+from kzoo.recipes._fit import SPLITS
 from kzoo.recipes._progress import Progress
 from kzoo.recipes.schema import Recipe
 
@@ -82,16 +83,18 @@ def train(
             metrics = files.read_json(folder / files.METRICS)
             rows[phase.name]["per_seed"].append({"seed": seed, **metrics})
             logs.append((seed, phase.name, folder / files.LOG))
+    for row in rows.values():
+        row |= _summary(row["per_seed"])
+    chosen = _chosen(phases, rows)
     measured = {}
     for phase in phases:
         row = rows[phase.name]
         if phase.classifier not in measured:
             measured[phase.classifier] = _costs(phase)
-        row |= _summary(row["per_seed"]) | measured[phase.classifier]
+        row |= measured[phase.classifier]
         row["weights_bytes"] = _weights_bytes(phase, row["per_seed"], out)
         if phase.losses is not None:
-            rows[phase.name] |= _method(recipe, phase, out, console)
-    chosen = _chosen(phases, rows)
+            row |= _method(recipe, phase, out, console)
     best = _best_seed(rows[chosen.name]["per_seed"])
     results = {
         "title": recipe.title,
@@ -103,7 +106,7 @@ def train(
         "exported": chosen.name,
         "exported_seed": best,
         "exports": _export(recipe, dataset, chosen, best, out, console),
-        "environment": _environment(),
+        "environment": {**_environment(), "jobs": jobs},
     }
     report.write_history(out, logs)
     files.write_json(out / files.RESULTS, results)
@@ -165,14 +168,19 @@ def _method(recipe, phase, out, console):
     path = files.phase_folder(out, recipe.train.seeds[0], phase.name) / files.COSTS
     if not path.exists():
         console.print(f"Measuring a step of {phase.name}")
-        files.write_json(path, _training_costs.in_fresh_process(recipe, phase.name))
+        files.write_json(path, _training_costs.in_fresh_process(recipe, phase.name, out))
     return {"losses": list(phase.losses), "training": files.read_json(path)}
 
 
 def _summary(per_seed):
-    """Mean and sample standard deviation over the seeds, of each split's accuracy."""
+    """Mean and sample standard deviation over the seeds, of each split's accuracy.
+
+    Nothing where a seed diverged: the mean of the others would flatter.
+    """
     summary = {}
-    for split in ("validation", "test"):
+    if any("diverged" in run for run in per_seed):
+        return summary
+    for split in SPLITS:
         values = [run[split]["accuracy"] for run in per_seed if split in run]
         if values:
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None

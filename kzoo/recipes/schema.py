@@ -51,10 +51,17 @@ class Recipe(Section):
                 "[teacher] and [trainer] name belong together: give both, or neither for plain "
                 "fit. [[methods]] need a [teacher] too"
             )
-        rows = [method.name for method in self.methods]
-        if len({files.folder_name(row) for row in ("teacher", *rows)}) <= len(rows):
-            raise ValueError("each of [[methods]] needs a name of its own, other than 'teacher'")
-        lost = [m.against for m in self.methods if m.against not in (None, *rows)]
+        rows = ["teacher", *(name for name, _ in self.variants())]
+        folders = [files.folder_name(row) for row in rows]
+        twice = [
+            row for row, folder in zip(rows, folders, strict=True) if folders.count(folder) > 1
+        ]
+        if twice:
+            raise ValueError(
+                "each of [[methods]] needs a name of its own, other than 'teacher' and those with "
+                f"companions; {twice[-1]!r} is taken"
+            )
+        lost = [m.against for m in self.methods if m.against not in (None, *rows[1:])]
         if lost:
             raise ValueError(f"[[methods]] against: there is no method {lost[0]!r}")
         if self.methods and self.trainer.name is not None:
@@ -74,7 +81,23 @@ class Recipe(Section):
                 )
             if section.pretrain_epochs and not section.losses:
                 raise ValueError("pretrain_epochs need losses that have a stage before fit")
+            staged = [loss.name for loss in section.losses if loss.has_first_stage]
+            if staged and not section.pretrain_epochs:
+                raise ValueError(
+                    f"the loss {staged[0]!r} has a stage before fit: give it pretrain_epochs"
+                )
         return self
+
+    def variants(self) -> list[tuple[str, MethodSection]]:
+        """What [[methods]] make: name and section of each, and of each with the companions."""
+        made = []
+        suffix = "".join(f" + {loss.name}" for loss in self.companions)
+        for method in self.methods:
+            made.append((method.name, method))
+            if method.companions and method.losses and self.companions:
+                losses = [*self.companions, *method.losses]
+                made.append((method.name + suffix, method.model_copy(update={"losses": losses})))
+        return made
 
     @property
     def identity(self) -> str:

@@ -41,6 +41,12 @@ class LossSection(Section):
     def _known(cls, value):
         return registry.get("loss", value).name
 
+    @property
+    def has_first_stage(self) -> bool:
+        """Whether it is nothing without the stage before fit."""
+        own = registry.get("loss", self.name).target.pretrain_call is not None
+        return own or self.args.get("stage") == "pretrain"
+
 
 class DataSection(Section):
     """Which images, and how they are fed."""
@@ -122,8 +128,15 @@ class TrainSection(Section):
     teacher_epochs: _Positive | None = pydantic.Field(
         None, description="those of the teacher; `epochs` where absent"
     )
-    seeds: list[int] = pydantic.Field([0], min_length=1, description="one run each")
+    seeds: list[int] = pydantic.Field([0], min_length=1, description="one run each, all unlike")
     tensorboard: bool = pydantic.Field(True, description="write TensorBoard logs")
+
+    @pydantic.field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds):
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"the same seed twice is no second run. Received: {seeds}")
+        return seeds
 
 
 class ExportSection(Section):

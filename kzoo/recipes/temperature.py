@@ -35,7 +35,10 @@ def study(run: pathlib.Path) -> tuple[dict, pathlib.Path]:
     split = "validation" if dataset.spec.sizes["validation"] else "test"
     images = dataset.arrays(split)[0][:_IMAGES]
     student = results.get("exported", list(results["rows"])[-1])
-    rows = (("teacher", recipe.train.seeds[0]), (student, results["exported_seed"]))
+    seed = results["exported_seed"]
+    # Of methods side by side the first seed's teacher taught all.
+    taught_by = recipe.train.seeds[0] if phases["teacher"].shared else seed
+    rows = (("teacher", taught_by), (student, seed))
     of_teacher, of_student = (_logits(phases[name], run, seed, images) for name, seed in rows)
     curves = temperature_curves(of_teacher, TEMPERATURES, of_student)
     path = run / files.PLOTS / PLOT

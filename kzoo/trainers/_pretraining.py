@@ -1,5 +1,7 @@
 """The stage before `fit` of the methods that were published in stages."""
 
+import warnings
+
 from kzoo import taps
 from kzoo.losses._projector import shared_projections
 from kzoo.trainers._batch import Batch
@@ -83,6 +85,8 @@ class Pretraining(Trainer):
 class Staged(Trainer):
     """Base of trainers with a `Course`, `self._course`, that have a stage before `fit`."""
 
+    _staged = False
+
     def pretrain(self, x=None, y=None, optimizer=None, **kwargs):
         """The stage before `fit` of the methods that were published in stages.
 
@@ -117,4 +121,20 @@ class Staged(Trainer):
         with self.strategy_scope():
             stage = Pretraining(self._course)
             stage.compile(optimizer, **kwargs)
+        self._staged = True
         return stage
+
+    def warn_of_skipped_stage(self):
+        """Warn about losses that need the stage before `fit` where it was not run."""
+        losses = [loss for lesson in self._course.lessons for loss in lesson.named.values()]
+        skipped = [
+            loss.name
+            for loss in losses
+            if loss.stage == "pretrain" or loss.pretrain_call is not None
+        ]
+        if skipped and not self._staged:
+            warnings.warn(
+                f"The loss {skipped[0]!r} has a stage before `fit` that was not run, so it teaches "
+                "nothing, or something untrained. Call `pretrain` before `fit`.",
+                stacklevel=2,
+            )

@@ -75,7 +75,7 @@ def cache_teacher(
     dataset = data.load("digits", train_size=64)
     folder = tempfile.mkdtemp()
     cache = cache_teacher(teacher, dataset, ["logits"], folder, dtype="float16", verbose=0)
-    rows = cache(numbers=[0, 5], epoch=0)["logits"]  # (2, 10)
+    rows = cache.rows([0, 5])["logits"]  # (2, 10)
     ```
     """
     if dtype not in DTYPES:

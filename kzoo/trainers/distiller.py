@@ -182,7 +182,8 @@ class Distiller(Staged):
         return student[OUTPUTS], terms
 
     def diagnose(self, logs, ignore=()):
-        """Warn about a teacher at chance and about terms that stayed 0."""
+        """Warn about a teacher at chance, terms that stayed 0 and a stage that was skipped."""
+        self.warn_of_skipped_stage()
         named = [pair for lesson in self._course.lessons for pair in lesson.named.items()]
         quiet = [n for n, loss in named if isinstance(loss.weight, Schedule) or loss.weight == 0]
         quiet += ["task_loss"] if isinstance(self.task_weight, Schedule) else []

@@ -127,7 +127,10 @@ class Teacher(Teaching):
         return keras.tree.map_structure(lambda t: ops.take(t, self.classes, axis=-1), tensor)
 
     def _mapped_shape(self, tap, shape):
-        if self.classes is None or not _is_logits(tap):
+        if self.classes is None:
+            return shape
+        if not _is_logits(tap):
+            self._check_no_scores(tap, shape)
             return shape
         if max(self.classes) >= shape[-1]:
             raise ValueError(
@@ -135,6 +138,16 @@ class Teacher(Teaching):
                 f"{shape[-1]} classes, 0 to {shape[-1] - 1}."
             )
         return (*shape[:-1], len(self.classes))
+
+    def _check_no_scores(self, tap, shape):
+        """Refuse class scores under another name, which would be left in the teacher's order."""
+        outputs = getattr(self.model, "output_shape", None)
+        if tap in _FEATURES or not isinstance(outputs, tuple) or shape != outputs:
+            return
+        raise ValueError(
+            f"The tap {tap!r} of the teacher {self.name!r} looks like its class scores, which "
+            "`classes` reorders under the name 'logits' alone. Tap 'logits'."
+        )
 
     def get_config(self):
         """The constructor's arguments."""
@@ -157,6 +170,9 @@ class Teacher(Teaching):
         for key in ("model", "preprocess"):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
+
+
+_FEATURES = ("pooled", "pooled:pre")
 
 
 def _is_logits(tap):

@@ -1,5 +1,7 @@
 """A teacher that is not there: its recorded outputs."""
 
+import hashlib
+import json
 import pathlib
 
 import keras
@@ -65,6 +67,8 @@ class TeacherCache(Teaching):
                 "it goes on where it was stopped."
             )
         self.manifest = manifest
+        files = json.dumps(manifest["sha256"], sort_keys=True).encode()
+        self._identity = hashlib.sha256(files).hexdigest()[:12]
         self._arrays = {
             tap: _recording.open_array(
                 self.path / tap_file["file"], tap_file["shape"], tap_file["dtype"]
@@ -81,7 +85,19 @@ class TeacherCache(Teaching):
         return list(self._arrays)
 
     def __call__(self, numbers, epoch):
-        """The recorded rows of some samples, by tap: what `attach` of the data asks for."""
+        """The recorded rows of some samples, as columns that name the tap and this recording.
+
+        It is what `attach` of the data asks for.
+        """
+        return {self._column(tap): rows for tap, rows in self.rows(numbers, epoch).items()}
+
+    def rows(self, numbers, epoch=0):
+        """The recorded rows of some samples, by tap.
+
+        Args:
+            numbers: of the samples, as `sample_index` of the data gives them.
+            epoch: which epoch of replayed augmentation; without it all are alike.
+        """
         replay = self.manifest["replay"]
         if replay is not None:
             if epoch >= replay["epochs"]:
@@ -155,15 +171,20 @@ class TeacherCache(Teaching):
 
     def read(self, run, batch):
         """What the data attached to the batch."""
-        missing = [tap for tap in self._arrays if tap not in batch.recorded]
-        if missing:
+        columns = {tap: self._column(tap) for tap in self._arrays}
+        if not set(columns.values()) <= set(batch.recorded):
             raise ValueError(
-                "The batch holds no recorded outputs of the teacher. Feed `fit` with "
-                "dataset.pipeline(..., attach=cache) or dataset.sequence(..., attach=cache)."
+                f"The batch holds no recorded outputs of the teacher in {self.path}. Feed `fit` "
+                "with dataset.pipeline(..., attach=cache) or dataset.sequence(..., attach=cache), "
+                "with this cache; several caches are attached as a list."
             )
-        shown = {tap: ops.stop_gradient(batch.recorded[tap]) for tap in self._arrays}
+        shown = {tap: ops.stop_gradient(batch.recorded[name]) for tap, name in columns.items()}
         # Without logits nobody can tell the teacher's class.
         return {**shown, OUTPUTS: shown.get("logits", ops.zeros(()))}
+
+    def _column(self, tap):
+        # Two recordings of equal files are the same teacher's: they may share columns.
+        return f"{tap}@{self._identity}"
 
     def get_config(self):
         """The constructor's arguments; the files stay where they are."""

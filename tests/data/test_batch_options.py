@@ -41,7 +41,7 @@ def test_arguments_make_the_same_batches_again(dataset):
         ({"views": True, "augment": "shift"}, "views=True"),
         ({"sampler": data.ClassUniform}, "`sampler` must be None or an object.*ClassUniform"),
         ({"sampler": "pairs"}, "sampler='pairs'"),
-        ({"attach": {}}, "`attach` must be None or a function.*attach={}"),
+        ({"attach": {}}, "`attach` must be None, a function.*attach={}"),
         ({"seed": -1}, "`seed` must be"),
     ],
 )

@@ -20,10 +20,11 @@ def soft_targets(teacher, student, temperature=4.0):
     return temperature**2 * np.array(values)
 
 
-def hint(teacher, student):
-    """The mean squared difference of each sample."""
+def hint(teacher, student, variant="paper"):
+    """Half the squared distance of each sample, or the mean of the squares."""
     differences = (teacher - student).reshape(len(teacher), -1)
-    return np.array([np.dot(row, row) / row.size for row in differences])
+    share = [0.5 if variant == "paper" else 1 / row.size for row in differences]
+    return np.array([k * np.dot(row, row) for k, row in zip(share, differences, strict=True)])
 
 
 def _probabilities(logits):
@@ -34,7 +35,7 @@ def _probabilities(logits):
 REFERENCES = {"SoftTargets": soft_targets, "Hint": hint, **activations.REFERENCES}
 SETTINGS = {
     "SoftTargets": [{"temperature": t} for t in (1.0, 4.0, 20.0)],
-    "Hint": [{}],
+    "Hint": [{"variant": "paper"}, {"variant": "reference"}],
     **activations.SETTINGS,
 }
 REFERENCES |= boundaries.REFERENCES | relations.REFERENCES

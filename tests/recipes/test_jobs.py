@@ -1,12 +1,18 @@
 """Phases side by side: what is one unit, what they leave, how they fail."""
 
+import multiprocessing
 import os
+import pathlib
+import subprocess
+import sys
 
+import keras
 import numpy as np
 import pytest
 
-from kzoo.recipes import _jobs, build, files, plan, run, schema
+from kzoo.recipes import _jobs, build, plan, run, schema
 
+ROOT = pathlib.Path(__file__).parents[2]
 DISTILLED = {
     "model": {"name": "ResNet", "args": {"depth": 8, "filters": 2}},
     "teacher": {"name": "ResNet", "args": {"depth": 8, "filters": 3}},
@@ -19,11 +25,15 @@ METHODS = {
     **{key: value for key, value in DISTILLED.items() if key != "trainer"},
     "methods": [{"name": "labels"}, {"name": "KD", "losses": [{"name": "KD"}]}],
 }
-on_two_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+on_two_cores = pytest.mark.skipif(len(_jobs._cores()) < 2, reason="needs two cores")
 
 
 def die(*unit):
     os._exit(1)
+
+
+def fail(*unit):
+    raise ValueError("the disk is full")
 
 
 def units(fields):
@@ -52,14 +62,16 @@ def test_jobs_that_the_machine_cannot_serve(jobs, tmp_path):
 @on_two_cores
 @pytest.mark.slow
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("fields", [METHODS, DISTILLED], ids=["methods", "distilled"])
-def test_two_processes_train_what_one_does(fields, tmp_path):
-    recipe = schema.Recipe.model_validate(fields)
-    together = run.train(recipe, tmp_path / "together", jobs=2)["rows"]
-    alone = run.train(recipe, tmp_path / "alone")["rows"]
-    assert list(together) == list(alone)
-    for name, row in alone.items():
-        for one, other in zip(row["per_seed"], together[name]["per_seed"], strict=True):
+def test_two_processes_train_what_one_does(tmp_path, monkeypatch):
+    recipe = schema.Recipe.model_validate(DISTILLED)
+    with monkeypatch.context() as patch:
+        # Only in this process: here nothing is trained.
+        patch.setattr(keras.Model, "fit", None)
+        together = run.train(recipe, tmp_path / "together", jobs=2)
+    alone = run.train(recipe, tmp_path / "alone")
+    assert together["environment"]["jobs"] == 2
+    for name, row in alone["rows"].items():
+        for one, other in zip(row["per_seed"], together["rows"][name]["per_seed"], strict=True):
             assert one["seed"] == other["seed"]
             # Sums are ordered by the number of threads.
             np.testing.assert_allclose(one["test"]["loss"], other["test"]["loss"], rtol=1e-3)
@@ -68,13 +80,44 @@ def test_two_processes_train_what_one_does(fields, tmp_path):
 @on_two_cores
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_a_process_that_dies_loses_nothing(tmp_path, monkeypatch):
+def test_what_ends_one_process_ends_all_and_keeps_what_is_finished(tmp_path, monkeypatch):
     recipe = schema.Recipe.model_validate(METHODS)
-    with monkeypatch.context() as patch:
-        patch.setattr(_jobs, "_train", die)
-        with pytest.raises(ValueError, match=r"A process died .* run the same command again"):
-            run.train(recipe, tmp_path, jobs=2)
-    written = files.phase_folder(tmp_path, 0, "teacher") / files.WEIGHTS
-    before = written.stat().st_mtime_ns
+    for ending, error, message in (
+        (die, ValueError, r"A process died.* run the same command again"),
+        (fail, ValueError, "the disk is full"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(_jobs, "_train", ending)
+            with pytest.raises(error, match=message):
+                run.train(recipe, tmp_path, jobs=2)
+        assert not multiprocessing.active_children()
     assert set(run.train(recipe, tmp_path, jobs=2)["rows"]) == {"teacher", "labels", "KD"}
-    assert written.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_killed_run_leaves_no_process_behind(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    # The pipe is closed once nobody holds its other end any more.
+    assert parent.stdout.read() == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+ORPHANS = """
+import concurrent.futures, multiprocessing, os, time
+from kzoo.recipes import _jobs
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    shares = context.SimpleQueue()
+    shares.put(_jobs._cores())
+    pool = concurrent.futures.ProcessPoolExecutor(1, context, _jobs._begin, (shares,))
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 600).result()
+"""

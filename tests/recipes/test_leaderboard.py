@@ -130,3 +130,10 @@ def test_overview_has_a_method_alone_and_together_in_one_line(results):
     assert lines[4][2].endswith(", worse")
     assert lines[2][1:] == ["86.00 % ± 1.00", "-", "-", "-"]
     assert lines[4][3:] == ["diverged", "-"]
+
+
+def test_an_overview_wants_methods_with_companions(results):
+    results["title"] = "a run"
+    del results["recipe"]["companions"]
+    with pytest.raises(ValueError, match=r"The run 'a run' has none: leave its overview out"):
+        overview.table(results)

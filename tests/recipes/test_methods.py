@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from kzoo.recipes import _training_costs, files, leaderboard, report, run, schema, temperature
+from kzoo.recipes import (
+    _training_costs,
+    files,
+    leaderboard,
+    markdown,
+    overview,
+    record,
+    report,
+    run,
+    schema,
+    temperature,
+)
 
 RECIPE = {
     "title": "tiny",
@@ -79,8 +90,11 @@ def test_diagnostics_of_the_last_epoch_are_in_the_results(finished):
     assert last["contrastive_representation"] > 0
 
 
-def test_the_first_stage_is_part_of_the_budget(finished):
-    _, out, _ = finished
+def test_the_first_stage_is_part_of_the_budget_and_of_the_record(finished):
+    _, out, results = finished
+    stage = results["rows"]["AB"]["per_seed"][0]["first_stage"]
+    assert stage["activation_boundary"] > 0
+    assert 0 < stage["activation_boundary_sign_disagreement"] < 1
     for name, epochs in (("AB", 1), ("cross-entropy", 2), ("few", 1)):
         assert len(files.read_json(out / "seed-0" / name / files.LOG)["loss"]) == epochs
 
@@ -125,19 +139,34 @@ def test_plots_and_history(finished):
     assert (out / files.HISTORY).read_text().count("CRD + SoftTargets") == 4
 
 
+def test_an_overview_is_redrawn_in_readme_and_docs(finished, tmp_path):
+    recipe, out, results = finished
+    folder = tmp_path / "applications" / "tiny"
+    folder.mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
+    part = "<!-- kzoo {0}: begin -->\n<!-- kzoo {0}: end -->\n"
+    pages = [tmp_path / "README.md", tmp_path / "docs" / "page.md"]
+    pages[0].write_text(part.format("report") + part.format("overview tiny"))
+    pages[1].write_text(part.format("overview tiny"))
+    record.record(recipe, out, folder)
+    record.refresh(tmp_path)
+    for page in pages:
+        assert markdown.table(overview.table(results)) in page.read_text()
+
+
 def test_a_finished_run_is_only_read(finished):
     recipe, out, results = finished
     assert run.train(recipe, out) == results
 
 
 def test_costs_come_from_a_fresh_process(finished):
-    recipe, _, _ = finished
-    costs = _training_costs.in_fresh_process(recipe, "CRD")
+    recipe, out, _ = finished
+    costs = _training_costs.in_fresh_process(recipe, "CRD", out)
     assert costs["step_ms"] > 0
     assert costs["peak_bytes"] > 5e7
     assert costs["extra_parameters"] == 2 * 128 + 8 * 128 + 12 * 128
     with pytest.raises(ValueError, match=r"Measuring 'nothing' failed.*run the same command"):
-        _training_costs.in_fresh_process(recipe, "nothing")
+        _training_costs.in_fresh_process(recipe, "nothing", out)
 
 
 def test_the_temperature_study_draws_teacher_and_student(finished):

@@ -10,7 +10,17 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo.recipes import build, files, markdown, overview, record, report, run, schema
+from kzoo.recipes import (
+    build,
+    files,
+    markdown,
+    overview,
+    record,
+    report,
+    run,
+    schema,
+    temperature,
+)
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = {
@@ -113,6 +123,25 @@ def test_record_keeps_the_run_beside_its_recipe(finished, tmp_path):
     record.refresh(tmp_path)
     assert (folder / files.CARD).read_text() == before
     assert "[tiny](applications/tiny)" in (tmp_path / files.CARD).read_text()
+
+
+def test_an_overview_of_a_run_that_is_not_recorded_is_refused_before_anything_is_drawn(tmp_path):
+    (tmp_path / "applications").mkdir()
+    page = tmp_path / files.CARD
+    page.write_text("<!-- kzoo overview no-run: begin -->\n<!-- kzoo overview no-run: end -->\n")
+    with pytest.raises(ValueError, match=r"README.md has a part 'overview no-run', but there is"):
+        record.refresh(tmp_path)
+
+
+def test_the_plot_of_a_study_goes_with_the_record(tmp_path):
+    run_folder, folder = tmp_path / "run", tmp_path / "application"
+    plot = folder / files.PLOTS / temperature.PLOT
+    for text in ("first", None):
+        made = run_folder / files.PLOTS / temperature.PLOT
+        files.writable_folder(made.parent)
+        made.write_text(text) if text else made.unlink()
+        record._copy_study(run_folder, folder)
+        assert (plot.read_text() if text else plot.exists()) == (text or False)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "applications").glob("*/recipe.toml")), ids=str)

@@ -18,6 +18,8 @@ name = "Distiller"
 name = "KD"
 args = { temperature = 2.0 }
 """
+LOSSES = '[[methods.losses]]\nname = "KD"\n'
+STAGED = '[[methods.losses]]\nname = "FSP"\nargs = { stage = "pretrain" }\n'
 METHODS = MINIMAL + '[teacher]\nname = "LeNet5"\n[[methods]]\nname = "a"\n'
 
 
@@ -60,11 +62,19 @@ def test_run_id_ignores_titles_and_defaults_but_not_settings(write):
         (MINIMAL + '[[methods]]\nname = "a"', r"\[\[methods\]\] need a \[teacher\] too"),
         (METHODS + '[[methods]]\nname = "a"', r"needs a name of its own"),
         (METHODS + '[[methods]]\nname = "teacher"', r"other than 'teacher'"),
+        (
+            METHODS + LOSSES + '[[companions]]\nname = "KD"\n[[methods]]\nname = "a + SoftTargets"',
+            r"'a \+ SoftTargets' is taken",
+        ),
+        (METHODS + STAGED, r"'FlowOfSolution' has a stage before fit.*pretrain_epochs"),
+        (METHODS + LOSSES.replace("KD", "FT"), r"'FactorTransfer' has a stage before fit"),
+        (MINIMAL + "[train]\nseeds = [1, 0, 1]", r"the same seed twice.*\[1, 0, 1\]"),
         (METHODS + '[[methods]]\nname = "b c"\n[[methods]]\nname = "b-c"', r"a name of its own"),
         (METHODS + "pretrain_epochs = 10", r"must be less than epochs, 10 here"),
         (METHODS + "pretrain_epochs = 1", r"need losses that have a stage before fit"),
         (MINIMAL + '[[companions]]\nname = "KD"', r"need \[\[methods\]\] to go with"),
         (METHODS + 'against = "b"', r"against: there is no method 'b'"),
+        (METHODS + 'against = "teacher"', r"against: there is no method 'teacher'"),
         ("[model\n", r"not valid TOML"),
         ("", r"model: Field required"),
     ],

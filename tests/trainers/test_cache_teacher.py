@@ -26,8 +26,8 @@ def losses():
     return [SoftTargets(), Hint("stage1", "stage1")]
 
 
-def trained(taught_by, batches, epochs=2):
-    trainer = Distiller(model("student"), taught_by, losses())
+def trained(taught_by, batches, given=None, epochs=2):
+    trainer = Distiller(model("student"), taught_by, given or losses())
     trainer.compile(keras.optimizers.SGD(0.1), SPARSE, run_eagerly=True)
     logs = trainer.fit(batches, epochs=epochs, shuffle=False, verbose=0).history
     return values(trainer.student.weights), logs
@@ -86,6 +86,26 @@ def test_what_would_be_wrong_is_refused(digits, teacher, tmp_path):
         trainer.fit(digits.sequence("train", 16), shuffle=False, verbose=0)
 
 
+def test_each_cache_reads_its_own_columns(digits, teacher, tmp_path):
+    second = model("second", 3, seed=9)
+    caches = [
+        cache_teacher(each, digits, ["logits"], tmp_path / each.name, verbose=0)
+        for each in (teacher, second)
+    ]
+    options = {"batch_size": 16, "shuffle": True, "seed": 3}
+    live, _ = trained([teacher, second], digits.sequence("train", **options), SoftTargets())
+    batches = digits.sequence("train", **options, attach=caches)
+    recorded, _ = trained(caches, batches, SoftTargets())
+    for one, other in zip(live, recorded, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    trainer = Distiller(model("student"), caches[0], SoftTargets())
+    trainer.compile("sgd", SPARSE, run_eagerly=True)
+    with pytest.raises(ValueError, match=r"no recorded outputs of the teacher in .*teacher"):
+        trainer.fit(digits.sequence("train", 16, attach=caches[1]), shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match="Two functions of `attach` return a column"):
+        digits.sequence("train", 16, attach=[caches[0], caches[0]])
+
+
 def test_a_folder_belongs_to_one_recording(digits, teacher, tmp_path):
     cache_teacher(teacher, digits, ["logits"], tmp_path, verbose=0)
     for change, what in (
@@ -133,16 +153,16 @@ def test_an_interrupted_recording_goes_on(digits, teacher, tmp_path, monkeypatch
     assert done[-1] == [0, 3]
     assert seen == [4, 8, 8]  # the first are those by which the teacher is known again
     numbers = np.arange(40)
-    np.testing.assert_array_equal(cut(numbers, 0)["logits"], whole(numbers, 0)["logits"])
+    np.testing.assert_array_equal(cut.rows(numbers)["logits"], whole.rows(numbers)["logits"])
 
 
 def test_half_precision(digits, teacher, tmp_path):
     full = cache_teacher(teacher, digits, ["logits"], tmp_path / "32", verbose=0)
     half = cache_teacher(teacher, digits, ["logits"], tmp_path / "16", dtype="float16", verbose=0)
     numbers = np.arange(40)
-    assert half(numbers, 0)["logits"].dtype == "float16"
+    assert half.rows(numbers)["logits"].dtype == "float16"
     np.testing.assert_allclose(
-        half(numbers, 0)["logits"], full(numbers, 0)["logits"], rtol=2e-3, atol=1e-3
+        half.rows(numbers)["logits"], full.rows(numbers)["logits"], rtol=2e-3, atol=1e-3
     )
     loud = Teacher(teacher, preprocess=keras.layers.Rescaling(1e8))
     with pytest.raises(ValueError, match=r"not finite in float16.*65504 need dtype='float32'"):

@@ -87,7 +87,8 @@ def test_statistics_and_slots_equal_a_loop_with_a_tape():
     x, y = images(12)
     # Not Adam: it magnifies the rounding errors of the biases before a normalisation.
     make = functools.partial(keras.optimizers.SGD, 0.1, momentum=0.9)
-    hint = Hint("stage2", "stage2")
+    # Half the sum of 4 x 4 x 8 squares, times this, is their mean.
+    hint = Hint("stage2", "stage2", weight=2 / 128)
     trainer = distiller([hint], student=classifier("student"), optimizer=make(), run_eagerly=False)
     student, teacher = keras.models.clone_model(trainer.student), trainer.teacher
     student.set_weights(trainer.student.get_weights())

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo.losses import Hint, SoftTargets
+from kzoo.losses import FactorTransfer, Hint, SoftTargets
 from kzoo.trainers import Distiller
 from tests.trainers.models import classifier, distiller, equal, images, values
 
@@ -19,7 +19,8 @@ def moved(model, before):
 
 
 def staged(stage):
-    return [SoftTargets(), Hint("stage1", "stage1", stage=stage, name="early")]
+    hint = Hint("stage1", "stage1", variant="reference", weight=1.0, stage=stage, name="early")
+    return [SoftTargets(), hint]
 
 
 def test_only_what_lies_before_the_tap_moves():
@@ -48,6 +49,7 @@ def test_the_stage_decides_when_a_loss_acts():
         Hint("stage1", "stage1", stage="first")
 
 
+@pytest.mark.filterwarnings("ignore:The loss 'early' has a stage before `fit`")
 def test_fit_leaves_the_projector_of_the_first_stage_alone():
     x, y = images(8)
     trainer = distiller(staged("pretrain"))
@@ -55,6 +57,29 @@ def test_fit_leaves_the_projector_of_the_first_stage_alone():
     before = values(early.trainable_variables)
     trainer.fit(x, y, verbose=0)
     assert equal(before, values(early.trainable_variables))
+
+
+@pytest.mark.parametrize("loss", [staged("pretrain")[1], FactorTransfer("stage2", "stage2")])
+def test_a_stage_that_was_skipped_is_noticed(loss):
+    x, y = images(8)
+    loss = type(loss).from_config(loss.get_config())
+    trainer = distiller([SoftTargets(), loss])
+    with pytest.warns(UserWarning, match=r"has a stage before `fit` that was not run.*`pretrain`"):
+        trainer.fit(x, y, verbose=0)
+    trainer.pretrain(x, y, verbose=0)
+    trainer.fit(x, y, verbose=0)
+
+
+def test_a_paraphraser_is_trained_by_its_own_loss_whatever_the_weight():
+    x, y = images(8)
+    losses = []
+    for weight in (1.0, 500.0):
+        trainer = distiller([FactorTransfer("stage2", "stage2", weight=weight)])
+        for variable in trainer.distillation_losses[0].variables:
+            if variable.dtype == "float32":
+                variable.assign(keras.ops.full(variable.shape, 0.02))
+        losses.append(trainer.pretrain(x, y, batch_size=8, verbose=0).history["factor_transfer"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_the_stage_has_an_optimizer_of_its_own():

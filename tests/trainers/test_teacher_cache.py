@@ -60,7 +60,10 @@ def test_an_ensemble_is_recorded_as_one(digits, teacher, tmp_path):
     ensemble.prepare(["logits"])
     expected = ensemble.differentiable(images, ["logits"])["logits"]
     np.testing.assert_allclose(
-        cache(np.arange(5), 0)["logits"], keras.ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5
+        cache.rows(np.arange(5))["logits"],
+        keras.ops.convert_to_numpy(expected),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
