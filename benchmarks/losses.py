@@ -47,13 +47,20 @@ def made():
     }
 
 
-def distiller(given, depth, filters):
-    """A compiled distiller of soft targets and the given losses."""
+def distiller(given, depth, filters, images):
+    """A compiled distiller of soft targets and the given losses, all with equal weights."""
     keras.utils.set_random_seed(0)
     student, teacher = (
         applications.ResNet(depth, filters=filters, input_shape=(28, 28, 1), name=name)
         for name in ("student", "teacher")
     )
+    # With the statistics of this batch and equal weights the two agree on it: an attack, which
+    # wants samples that both classify rightly, then has all of them.
+    for layer in teacher.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    teacher(images, training=True)
+    student.set_weights(teacher.get_weights())
     trainer = trainers.Distiller(student, teacher, [losses.SoftTargets(), *given])
     sgd = keras.optimizers.SGD(0.0)
     trainer.compile(sgd, "sparse_categorical_crossentropy", jit_compile=False)
@@ -75,13 +82,16 @@ def main():
         args.steps, args.warmup, args.batch, args.depth, args.filters = 2, 2, 8, 8, 4
     known = made()
     together = [loss for name, make in known.items() if name not in APART for loss in make()]
-    contestants = {"soft_targets": distiller([], args.depth, args.filters)}
-    contestants["all"] = distiller(together, args.depth, args.filters)
-    for name in known if args.each else APART:
-        contestants[name] = distiller(known[name](), args.depth, args.filters)
     generator = np.random.default_rng(0)
     images = generator.standard_normal((args.batch, 28, 28, 1)).astype("float32")
-    labels, numbers = np.arange(args.batch) % 10, np.arange(args.batch, dtype="int32")
+    settings = args.depth, args.filters, images
+    contestants = {"soft_targets": distiller([], *settings)}
+    contestants["all"] = distiller(together, *settings)
+    for name in known if args.each else APART:
+        contestants[name] = distiller(known[name](), *settings)
+    teacher = contestants["soft_targets"].teacher
+    labels = keras.ops.convert_to_numpy(teacher(images)).argmax(axis=-1)
+    numbers = np.arange(args.batch, dtype="int32")
     x = {"inputs": images, "sample_index": numbers}
 
     def step(trainer):

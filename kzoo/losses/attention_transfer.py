@@ -87,7 +87,8 @@ class AttentionTransfer(DistillationLoss):
         teacher_tap: a tap of maps, or a list of taps.
         student_tap: the same for the student, as many.
         power: p, from 1 to 4. The paper compares 1, 2 and 4; its code has 2.
-        variant: `"paper"` or `"reference"` (the authors' code and RepDistiller), see above.
+        variant: `"paper"`, the default, or `"reference"` (the authors' code and RepDistiller), see
+            above.
         weight: weight of the loss, a number or a schedule of the step. `None`: 1000 in the
             reference's variant, its β. In the paper's it is 1, ours: the paper gives no single
             number (see below).

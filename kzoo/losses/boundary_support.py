@@ -120,7 +120,7 @@ class BoundarySupport(DistillationLoss):
         step_size: the share of the gap between the two logits that a step aims at.
         clip: the attacked inputs stay within ±`clip`, or within a pair `(low, high)`.
         seed: for the target classes.
-        variant: `"paper"` or `"reference"`, see above.
+        variant: `"paper"`, the default, or `"reference"`, see above.
         weight: weight of the loss, a number or a schedule of the step. `None`: 2, with which the
             published schedule begins.
         teacher_tap: the teacher's tap, `"logits"`.

@@ -20,7 +20,7 @@ def correlation_congruence(teacher, student, variant="paper", gamma=0.4, order=2
     Args:
         teacher: the teacher's feature, `(batch, ...)`. No gradient flows to it.
         student: the student's feature, `(batch, ...)`; for the reference, of the same size.
-        variant: `"paper"` or `"reference"`.
+        variant: `"paper"`, the default, or `"reference"`.
         gamma: γ of the kernel `exp(−γ ‖a − b‖²)`; the reference has none.
         order: highest power of the kernel's Taylor series; `None` for the kernel itself.
 
@@ -83,7 +83,7 @@ class CorrelationCongruence(DistillationLoss):
         student_tap: the student's tap.
         gamma: γ, > 0.
         order: P, an integer >= 1, or `None`.
-        variant: `"paper"` or `"reference"`.
+        variant: `"paper"`, the default, or `"reference"`.
         embedding_size: units of both embeddings of the reference; `None` compares the features
             as they are. The paper's variant has none.
         weight: weight of the loss, a number or a schedule of the step. `None`: 100 in the paper's

@@ -86,7 +86,7 @@ class FactorTransfer(DistillationLoss):
         teacher_tap: the teacher's tap, published: its last map.
         student_tap: the student's tap.
         rate: k, the channels of the factors by those of the teacher's map, > 0.
-        variant: `"paper"` or `"reference"`, see above.
+        variant: `"paper"`, the default, or `"reference"`, see above.
         weight: weight of the loss, a number or a schedule of the step. `None`: 500 in the paper's
             variant, 200 in the reference's.
         **kwargs: `stage`, `pre_activation` and those of `keras.layers.Layer`.

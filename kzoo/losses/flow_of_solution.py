@@ -107,7 +107,7 @@ class FlowOfSolution(ConnectedLoss):
     Args:
         teacher_tap: a list of at least two taps, in order. Consecutive ones make a pair.
         student_tap: the same for the student, as many.
-        variant: `"paper"` or `"reference"` (RepDistiller), see above.
+        variant: `"paper"`, the default, or `"reference"` (RepDistiller), see above.
         projector: `None`, as published: the channels must agree; `"connector"` puts a 1 x 1
             convolution with batch normalisation before each map of the student that has other
             channels than the teacher's; or a list with a choice or a layer for each tap.

@@ -117,7 +117,7 @@ class NeuronSelectivity(DistillationLoss):
         teacher_tap: the teacher's tap.
         student_tap: the student's tap.
         constant: c, >= 0. Published: 0.
-        variant: `"paper"` or `"reference"`, see above.
+        variant: `"paper"`, the default, or `"reference"`, see above.
         weight: weight of the loss, a number or a schedule of the step. `None`: the published 50.
         **kwargs: `pre_activation`, `stage` and those of `keras.layers.Layer`.
 

@@ -95,7 +95,7 @@ class ProbabilisticTransfer(DistillationLoss):
     Args:
         teacher_tap: the teacher's tap.
         student_tap: the student's tap.
-        variant: `"paper"` or `"reference"`, see above.
+        variant: `"paper"`, the default, or `"reference"`, see above.
         weight: weight of the loss, a number or a schedule of the step. `None`: 30000 in the
             reference's variant, as RepDistiller has it. In the paper's it is 1, ours: no published
             weight is known. At B = 128, 30000 of the reference are about 1.8 of the paper's.
