@@ -64,8 +64,8 @@ class SoftTargets(DistillationLoss):
 
     Args:
         temperature: T, > 0. The paper used 20 for wide networks and 2.5 to 4 for small ones.
-        weight: weight of the loss, a number or a schedule of the step. 1 is ours, and RepDistiller's
-            beside other losses; on its own it is published as 0.9 beside `task_weight=0.1`.
+        weight: weight of the loss, a number or a schedule of the step. 1 is RepDistiller's beside
+            other losses; on its own it is published as 0.9 with `task_weight=0.1`.
         teacher_tap: the teacher's tap, `"logits"`.
         student_tap: the student's tap, `"logits"`.
         **kwargs: those of `keras.layers.Layer`.
