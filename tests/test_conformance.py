@@ -1,8 +1,12 @@
 """Kinds x entries x checks: every registered thing passes the battery of its kind."""
 
+import dataclasses
+import inspect
+
 import pytest
 
 from kzoo import registry, testing
+from kzoo.testing.subjects import arguments
 from tests.losses.references import REFERENCES, SETTINGS
 
 CASES = [(entry, check) for entry in registry.entries() for check in testing.checks(entry.kind)]
@@ -19,6 +23,29 @@ def test_conformance(entry, check):
     if result.status == "xfailed":
         pytest.xfail(result.message)
     assert result.ok, result.message
+
+
+def reference(entry):
+    """The same loss in the variant of the reference code."""
+    args = arguments(entry) | {"variant": "reference"}
+    return dataclasses.replace(entry, tiny={**entry.tiny, "args": args})
+
+
+REFERENCE_CASES = [
+    (reference(entry), check)
+    for entry in LOSSES
+    if "variant" in inspect.signature(entry.target).parameters
+    for check in ("gradients", "projector_gradients", "degenerate_inputs", "half_precision")
+]
+
+
+@pytest.mark.parametrize(
+    ("entry", "check"),
+    REFERENCE_CASES,
+    ids=[f"{entry.name}-{check}" for entry, check in REFERENCE_CASES],
+)
+def test_conformance_of_the_reference_code(entry, check):
+    test_conformance(entry, check)
 
 
 @pytest.mark.parametrize("entry", LOSSES, ids=[entry.name for entry in LOSSES])

@@ -125,6 +125,18 @@ def test_each_alone_teaches(name):
     assert equal(frozen, values(models[0].weights))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The term 'boundary_support' was exactly 0")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_each_alone_on_any_pair_of_models(pair, name):
+    make, shape, taps = PAIRS[pair]
+    _, logs = trained(make(), every_loss(**taps)[name](), shape)
+    (term,) = terms(logs)
+    np.testing.assert_allclose(logs["loss"][0], logs[term][0] + logs["task_loss"][0], rtol=1e-4)
+    assert np.isfinite(logs["loss"][0])
+
+
 @pytest.mark.filterwarnings("ignore:The term 'boundary_support' was exactly 0")
 @pytest.mark.parametrize("pair", PAIRS)
 def test_all_together_on_any_pair_of_models(pair):
@@ -149,6 +161,20 @@ def test_eager_equals_graph_with_all_losses():
         np.testing.assert_allclose(first[name], second[name], rtol=2e-3, atol=1e-4, err_msg=name)
     for a, b in zip(*(values(t.student.trainable_variables) for t in (one, other)), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:The term 'boundary_support' was exactly 0")
+@pytest.mark.parametrize("pair", PAIRS)
+def test_eager_equals_graph_on_any_pair_of_models(pair):
+    make, shape, taps = PAIRS[pair]
+    found = []
+    for eager in (True, False):
+        given = [loss() for loss in every_loss(**taps).values()]
+        found.append(trained(make(), given, shape, run_eagerly=eager, jit_compile=False)[1])
+    for name in terms(found[0]):
+        np.testing.assert_allclose(found[0][name], found[1][name], rtol=2e-2, err_msg=name)
 
 
 @pytest.mark.filterwarnings("ignore:The term 'boundary_support' was exactly 0")
