@@ -41,13 +41,13 @@ def test_it_starts_as_published():
 
 def test_a_sample_twice_in_a_batch_counts_by_its_first_place():
     memory = made()
-    index = np.array([4, 4, 5, 4], "int32")
+    index, inside = np.array([4, 4, 5, 4], "int32"), np.ones(4, bool)
     before = numpy(memory.teacher_bank), numpy(memory.student_bank)
-    classes = memory.classes(index, np.array([1, 7, 2, 8], "int32"))
+    classes = memory.classes(index, inside, np.array([1, 7, 2, 8], "int32"))
     np.testing.assert_array_equal(numpy(classes), [-1, -1, -1, -1, 1, 2, -1, -1])
     seen = unit(random_array(4, 6)), unit(random_array(4, 6, seed=1))
     teacher, student = (ops.convert_to_tensor(rows) for rows in seen)
-    memory.update(index, np.ones(4, bool), classes, (teacher, 5.0), (student, 6.0))
+    memory.update(index, inside, classes, (teacher, 5.0), (student, 6.0))
     for bank, old, new in zip(
         (memory.teacher_bank, memory.student_bank), before, seen, strict=True
     ):
