@@ -125,6 +125,19 @@ def test_record_keeps_the_run_beside_its_recipe(finished, tmp_path):
     assert "[tiny](applications/tiny)" in (tmp_path / files.CARD).read_text()
 
 
+@pytest.mark.tensorflow
+def test_the_study_of_temperatures_pairs_a_student_with_its_own_teacher(finished, monkeypatch):
+    _, out, results = finished
+    asked, read = [], temperature._logits
+    monkeypatch.setattr(
+        temperature,
+        "_logits",
+        lambda phase, run, seed, images: asked.append(seed) or read(phase, run, seed, images),
+    )
+    temperature.study(out)
+    assert asked == [results["exported_seed"]] * 2
+
+
 def test_an_overview_of_a_run_that_is_not_recorded_is_refused_before_anything_is_drawn(tmp_path):
     (tmp_path / "applications").mkdir()
     page = tmp_path / files.CARD

@@ -218,3 +218,10 @@ def test_labels_that_are_missing_are_asked_for():
     with pytest.warns(UserWarning, match="exactly 0"):
         trainer.fit(columns, y, verbose=0)
     assert trainer.predict(columns, verbose=0).shape == (4, CLASSES)
+
+
+def test_class_scores_under_another_name_are_refused_where_classes_are_mapped():
+    mapped = Teacher(classifier("teacher"), classes=[2, 1, 0])
+    loss = SoftTargets(teacher_tap="predictions")
+    with pytest.raises(ValueError, match=r"'predictions' of the teacher .* looks like its class"):
+        Distiller(classifier("student"), mapped, loss)
