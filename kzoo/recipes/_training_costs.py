@@ -68,8 +68,10 @@ def measure(recipe, name: str, run: pathlib.Path) -> dict:
     images, labels = images[numbers], labels[numbers]
     x = {"inputs": images, "sample_index": numbers} if asks_for_numbers(fitted) else images
     with warnings.catch_warnings():
-        # Of what a recipe shrunk to seconds has trained, nothing is good.
+        # Of what a recipe shrunk to seconds has trained, nothing is good. A first stage is no step
+        # of fit.
         warnings.filterwarnings("ignore", message="The teacher .* no better than chance")
+        warnings.filterwarnings("ignore", message="The loss .* has a stage before `fit`")
         log = fitted.fit(
             x,
             labels,
