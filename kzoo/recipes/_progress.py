@@ -41,7 +41,7 @@ class Progress(keras.callbacks.Callback):
         if accuracy is not None:
             note += f"  accuracy {float(accuracy):.3f}"
         if "agreement" in logs:
-            note += f"  agreement with the teacher {float(logs['agreement']):.3f}"
+            note += f"  agreement {float(logs['agreement']):.3f}"
         done = (epoch + 1) * self.steps
         self.bar.update(self.task, completed=done, note=note)
         if not self.bar.console.is_terminal:
