@@ -40,7 +40,7 @@ def second_epoch(model, batches):
 
 
 def medians(measure, kinds, description, steps, depth, network):
-    """Settings, and clock -> kind -> median of the seconds; for a script's command line.
+    """The arguments of a script's command line, and clock -> kind -> median of the seconds.
 
     Args:
         measure: takes kind, steps, batch and depth, and returns what `second_epoch` does. Run

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kzoo.data import _checks
+from kzoo.data._attached import functions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class BatchOptions:
                 "`sampler` must be None or an object with a method `order(labels, batch_size, "
                 f"generator)`, such as `ClassUniform(8, 4)`. Received: sampler={sampler!r}"
             )
-        attached = self.attach if isinstance(self.attach, list | tuple) else [self.attach]
+        attached = functions(self.attach)
         if self.attach is not None and not (attached and all(map(callable, attached))):
             raise ValueError(
                 "`attach` must be None, a function of (sample_numbers, epoch) or a list of such. "

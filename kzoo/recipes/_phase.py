@@ -145,5 +145,6 @@ def _seconds(*logs):
 
 def _remove_state(folder: pathlib.Path) -> None:
     """Drop the checkpoints of a finished phase."""
-    for state in (files.STATE, files.STAGE):
-        shutil.rmtree(folder / state, ignore_errors=True)
+    for state in (folder / files.STATE, folder / files.STAGE):
+        if state.exists():
+            shutil.rmtree(state)

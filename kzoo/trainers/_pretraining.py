@@ -126,10 +126,9 @@ class Staged(Trainer):
 
     def warn_of_skipped_stage(self):
         """Warn about losses that need the stage before `fit` where it was not run."""
-        losses = [loss for lesson in self._course.lessons for loss in lesson.named.values()]
         skipped = [
             loss.name
-            for loss in losses
+            for loss in self._course.losses
             if loss.stage == "pretrain" or loss.pretrain_call is not None
         ]
         if skipped and not self._staged:

@@ -206,7 +206,7 @@ def test_a_misspelt_argument_is_an_error_before_any_training(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_method_that_becomes_nan_is_recorded_and_the_others_go_on(tmp_path, capsys):
+def test_a_method_that_becomes_nan_is_recorded_and_the_others_go_on(tmp_path):
     wild = {"name": "wild", "losses": [{"name": "KD", "args": {"weight": 1e38}}]}
     fields = {**RECIPE, "methods": [wild, {"name": "cross-entropy"}], "companions": []}
     fields["train"] = {"epochs": 1, "seeds": [0], "tensorboard": False}
