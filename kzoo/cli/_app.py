@@ -20,7 +20,10 @@ console = rich.console.Console()
 errors = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
 Model = Annotated[
-    str, typer.Argument(help="recorded model (see `kzoo list weights`), or a .keras file")
+    str,
+    typer.Argument(
+        help="recorded model (see `kzoo list weights`), folder of a run, or .keras file"
+    ),
 ]
 
 

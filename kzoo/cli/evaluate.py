@@ -19,8 +19,8 @@ def evaluate(
     from kzoo import data
     from kzoo.recipes import models
 
-    classifier, described = models.load(model)
-    name = dataset or (described and described.dataset)
+    classifier, own = models.load(model)
+    name = dataset or own
     if not name:
         raise ValueError(f"Which data set? {model} does not say. Give --data, for example digits.")
     loaded = data.load(name)

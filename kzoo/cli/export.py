@@ -24,8 +24,8 @@ def export_(
     from kzoo import data, export
     from kzoo.recipes import models
 
-    classifier, described = models.load(model)
-    name = dataset or (described and described.dataset)
+    classifier, own = models.load(model)
+    name = dataset or own
     images = data.load(name).arrays("train")[0][:256] if name else None
     done = export.export_model(
         classifier,

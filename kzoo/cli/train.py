@@ -3,6 +3,7 @@
 import pathlib
 from typing import Annotated
 
+import rich.markup
 import typer
 
 from kzoo.cli._app import app, console, one_line_errors
@@ -11,7 +12,8 @@ from kzoo.cli._app import app, console, one_line_errors
 def _flag_help() -> str:
     from kzoo.recipes import flags
 
-    lines = [f"--{flag}  {text}" for flag, text in flags.known().items()]
+    # Defaults like [true] are no markup.
+    lines = [rich.markup.escape(f"--{flag}  {text}") for flag, text in flags.known().items()]
     return "Any field of the recipe is a flag (values are TOML):\n\n" + "\n\n".join(lines)
 
 

@@ -37,8 +37,8 @@ def temperature_curves(logits, temperatures, student=None):
         both sides above over the norm of the left, over all logits.
 
     Raises:
-        ValueError: for a temperature that is not > 0, logits that are not finite, fewer than two
-            classes, or a student of another shape.
+        ValueError: for no temperature or one that is not > 0, logits that are not finite, fewer
+            than two classes, or a student of another shape.
 
     Example:
 
@@ -52,6 +52,8 @@ def temperature_curves(logits, temperatures, student=None):
     ```
     """
     temperatures = [check_number("temperature", float(t)) for t in np.ravel(temperatures)]
+    if not temperatures:
+        raise ValueError("`temperatures` is empty: give at least one, for example [1.0, 4.0, 20.0]")
     teacher = np.asarray(logits, "float64")
     student = np.zeros_like(teacher) if student is None else np.asarray(student, "float64")
     if not teacher.ndim or teacher.shape[-1] < 2 or teacher.shape != student.shape:

@@ -5,7 +5,7 @@ import numpy as np
 
 from kzoo.recipes._log_probabilities import log_probabilities
 
-_BIASES = np.arange(0.0, 30.05, 0.1)
+_STEP = 0.1
 
 
 def corrected(classifier: keras.Model, dataset, classes) -> dict:
@@ -27,17 +27,16 @@ def corrected(classifier: keras.Model, dataset, classes) -> dict:
     Raises:
         ValueError: for a data set without a validation split.
     """
-    if not dataset.spec.sizes.get("validation"):
-        raise ValueError(
-            "The bias of omitted classes is chosen on the validation split. Set "
-            "data.validation_fraction above 0."
-        )
+    check(dataset)
     images, labels = dataset.arrays("validation")
     logs = log_probabilities(classifier, images)
     raised = np.zeros(logs.shape[1])
     raised[list(classes)] = 1.0
-    errors = [np.sum((logs + bias * raised).argmax(-1) != labels) for bias in _BIASES]
-    bias = float(_BIASES[int(np.argmin(errors))])
+    # From no image to every image in one of these classes.
+    most = np.max(logs.max(-1) - logs[:, list(classes)].max(-1))
+    biases = np.arange(0.0, most + 2 * _STEP, _STEP)
+    errors = [np.sum((logs + bias * raised).argmax(-1) != labels) for bias in biases]
+    bias = float(biases[int(np.argmin(errors))])
     images, labels = dataset.arrays("test")
     logs = log_probabilities(classifier, images)
     wrong = [logs.argmax(-1) != labels, (logs + bias * raised).argmax(-1) != labels]
@@ -48,6 +47,19 @@ def corrected(classifier: keras.Model, dataset, classes) -> dict:
         **_counts(np.ones_like(missed), *wrong),
         "omitted": _counts(missed, *wrong),
     }
+
+
+def check(dataset) -> None:
+    """Refuse a data set on which no bias can be chosen.
+
+    Raises:
+        ValueError: where there is no validation split.
+    """
+    if not dataset.spec.sizes.get("validation"):
+        raise ValueError(
+            "The bias of omitted classes is chosen on the validation split. Set "
+            "data.validation_fraction above 0."
+        )
 
 
 def _counts(chosen, before, after):

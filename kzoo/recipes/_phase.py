@@ -117,8 +117,8 @@ def _pretrain(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[st
         return [progress(f"{phase.name} (first stage)", seed, steps, epochs, first_epoch)]
 
     # Batches of its own, so that the stage does not see those of the fit.
-    seed, folder = seed + _STAGE_SEED_OFFSET, folder / files.STAGE
-    return fit(stage, epochs, recipe, dataset, seed, folder, watch, validate=False)
+    own, folder = seed + _STAGE_SEED_OFFSET, folder / files.STAGE
+    return fit(stage, epochs, recipe, dataset, own, folder, watch, validate=False)
 
 
 def _fit(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[str, list[float]]:

@@ -6,7 +6,6 @@ python -m kzoo.recipes._training_costs PHASE RUN < recipe.json
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import warnings
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 
 from kzoo import trainers
-from kzoo.recipes import build, files, plan, schema
+from kzoo.recipes import _device, build, files, plan, schema
 from kzoo.recipes._fit import asks_for_numbers
 from kzoo.recipes._progress import Clock
 
@@ -63,10 +62,11 @@ def measure(recipe, name: str, run: pathlib.Path) -> dict:
     # How long some steps take depends on what the student can: an attack wants right answers.
     classifier.set_weights(trained[name].get_weights())
     fitted.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
-    images, labels = dataset.arrays("train")
+    images, labels = dataset.raw("train")
     numbers = np.arange(_STEPS * size, dtype="int32") % len(images)
-    images, labels = images[numbers], labels[numbers]
+    images, labels = dataset.normalize(images[numbers]), labels[numbers]
     x = {"inputs": images, "sample_index": numbers} if asks_for_numbers(fitted) else images
+    _device.forget_peak()
     with warnings.catch_warnings():
         # Of what a recipe shrunk to seconds has trained, nothing is good. A first stage is no step
         # of fit.
@@ -85,7 +85,7 @@ def measure(recipe, name: str, run: pathlib.Path) -> dict:
     own = {id(v) for v in classifier.trainable_variables}
     return {
         "step_ms": min(log["step_ms"][1:]),
-        "peak_bytes": _peak_bytes(),
+        "peak_bytes": _device.peak_bytes(),
         "extra_parameters": sum(int(np.prod(v.shape)) for k, v in moved.items() if k not in own),
     }
 
@@ -104,17 +104,6 @@ def _moved(fitted):
     if isinstance(fitted, trainers.Trainer):
         return [v for update in fitted.updates() for v in update.variables]
     return fitted.trainable_variables
-
-
-def _peak_bytes():
-    """Peak resident size of this process."""
-    # Linux hands the parent's `ru_maxrss` down to a subprocess; VmHWM is the process's own.
-    status = pathlib.Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

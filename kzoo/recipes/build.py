@@ -74,21 +74,6 @@ def loss(section, clock):
         raise ValueError(f"the loss {section.name}: {error}") from None
 
 
-def check_losses(recipe):
-    """Make every loss of a recipe once: what is misspelt is an error before any training.
-
-    Args:
-        recipe: the `schema.Recipe`.
-
-    Raises:
-        ValueError: where a constructor refuses its arguments.
-    """
-    clock = Clock(recipe.train.epochs, steps=1, samples=2)
-    sections = [recipe.trainer, *recipe.methods]
-    for one in (*recipe.companions, *(one for section in sections for one in section.losses)):
-        loss(one, clock)
-
-
 def weight(value, clock):
     """A number as it is; of `{ schedule = "WarmUp", peak = 8.0, epochs = 20 }` the schedule.
 

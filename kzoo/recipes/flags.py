@@ -41,7 +41,10 @@ def parse(arguments: list[str]) -> dict:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
                 raise ValueError(f"{flag} and --{section} contradict each other. Give one of them.")
-        target[key] = _value(text)
+        value = _value(text)
+        if isinstance(target.get(key), dict) or (key in target and isinstance(value, dict)):
+            raise ValueError(f"{flag} is given as a whole and in parts. Give one of them.")
+        target[key] = value
     return nested
 
 

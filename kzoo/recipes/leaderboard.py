@@ -65,10 +65,17 @@ def table(results: dict) -> list[list[str]]:
 def baseline(results: dict, name: str) -> str | None:
     """The row that a row is compared with.
 
-    The one its recipe names, else soft targets alone where methods have companions. A row that
-    diverged is compared with nothing, and nothing with it.
+    The one its recipe names, else soft targets alone where methods have companions; with its
+    companions, a method is compared with what it is compared with alone. A row that diverged is
+    compared with nothing, and nothing with it.
     """
-    named = {m["name"]: m.get("against") for m in results["recipe"]["methods"]}
+    companions = results["recipe"].get("companions", ())
+    suffix = "".join(f" + {loss['name']}" for loss in companions)
+    named = {
+        m["name"] + end: m.get("against")
+        for m in results["recipe"]["methods"]
+        for end in ("", suffix)
+    }
     other = named.get(name) or _soft_targets(results)
     if other is None or other == name:
         return None
@@ -78,16 +85,6 @@ def baseline(results: dict, name: str) -> str | None:
 
 def conclusions(results: dict) -> list[str]:
     """The differences, which of them chance would hardly give, NaN, and the omitted classes."""
-    groups = {"better": [], "level": [], "worse": []}
-    for name in order(results):
-        other = baseline(results, name)
-        if other is not None:
-            groups[verdict(differences(results, name, other))].append(name)
-    words = {
-        "better": "Better: the 95 % interval of the mean difference lies above 0",
-        "level": "Not to be told apart: the interval holds 0",
-        "worse": "Worse: the interval lies below 0",
-    }
     against = sorted({baseline(results, name) for name in order(results)} - {None})
     rest = [*_divergences(results), *_omitted(results)]
     if not against:
@@ -95,9 +92,29 @@ def conclusions(results: dict) -> list[str]:
     return [
         "Difference: percentage points of test accuracy, paired by seed, against "
         f"{'; '.join(against)}.\n",
+        *_verdicts(results),
+        *rest,
+    ]
+
+
+def _verdicts(results):
+    """The rows by their verdict; none of one seed, which has no interval."""
+    groups = {"better": [], "level": [], "worse": []}
+    for name in order(results):
+        other = baseline(results, name)
+        gains = [] if other is None else differences(results, name, other)
+        if len(gains) == 1:
+            return ["One seed: no interval, and nothing is told apart.\n"]
+        if gains:
+            groups[verdict(gains)].append(name)
+    words = {
+        "better": "Better: the 95 % interval of the mean difference lies above 0",
+        "level": "Not to be told apart: the interval holds 0",
+        "worse": "Worse: the interval lies below 0",
+    }
+    return [
         *(f"{words[key]}: {'; '.join(names) or 'none'}.\n" for key, names in groups.items()),
         "The intervals stand each for itself: of many rows one in twenty misses by chance.\n",
-        *rest,
     ]
 
 
@@ -158,9 +175,13 @@ def _row_of(results, losses, **facts):
     return next((n for n, row in rows if all(row.get(k) == v for k, v in wanted.items())), None)
 
 
+def labels_alone(results: dict, row: dict) -> str | None:
+    """The row of the same model without any distillation; methods may have models of their own."""
+    return _row_of(results, [], parameters=row["parameters"])
+
+
 def _costs(results, row):
-    # Of the same model: methods may have models of their own.
-    plain = _row_of(results, [], parameters=row["parameters"])
+    plain = labels_alone(results, row)
     own = row.get("training")
     if own is None:
         return ["-", "-", "-"]

@@ -65,12 +65,16 @@ def _draw_curves(axes, results, run):
                 by_epoch.setdefault(int(line["epoch"]), []).append(100 * float(line[column]))
         epochs = sorted(by_epoch)
         means = np.array([np.mean(by_epoch[e]) for e in epochs])
-        spread = np.array([np.std(by_epoch[e]) for e in epochs])
+        spread = np.array([_spread(by_epoch[e]) for e in epochs])
         axes.plot(epochs, means, label=name)
         axes.fill_between(epochs, means - spread, means + spread, alpha=0.2)
     axes.set(xlabel="epoch", ylabel=f"{column.replace('val_', 'validation ')} (%)")
     if len(results["rows"]) <= _NAMED_CURVES:
         axes.legend()
+
+
+def _spread(values):
+    return np.std(values, ddof=1) if len(values) > 1 else 0.0
 
 
 def _draw_costs(axes, results, run):

@@ -102,14 +102,27 @@ def card(results: dict) -> str:
             f"difference {100 * found['difference']:+.2f} percentage points."
         )
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    settings = [f"{name}={value}" for name, value in environment.get("settings", {}).items()]
     jobs = environment.get("jobs", 1)
     summed = f", summed over {jobs} processes at a time," if jobs > 1 else ""
+    several = max(len(row["per_seed"]) for row in results["rows"].values()) > 1
+    spread = "Mean and standard deviation over seeds. " if several else "One seed. "
+    latency = "" if leaderboard.has_methods(results) else " Latency: one image, same machine."
     lines.append(
-        f"Mean and standard deviation over seeds. {seconds / 60:.1f} minutes of training{summed} "
-        f"on {environment['device']} ({environment['backend']} backend; {versions}; "
-        f"{environment['date']}). Latency: one image, same machine."
+        f"{spread}{seconds / 60:.1f} minutes of training{summed} "
+        f"on {environment['device']} ({environment['backend']} backend; "
+        f"{'; '.join([versions, *settings, environment['date']])}).{latency}"
     )
     return "\n".join(lines)
+
+
+def _alone(results, row):
+    """The row of the same model trained on the labels, for as many updates."""
+    return (
+        "student alone"
+        if not leaderboard.has_methods(results)
+        else leaderboard.labels_alone(results, row)
+    )
 
 
 def index(folder: pathlib.Path) -> str:
@@ -118,7 +131,8 @@ def index(folder: pathlib.Path) -> str:
     for path in sorted(folder.glob(f"*/{files.RESULTS}")):
         results = files.read_json(path)
         last = leaderboard.shown_row(results)
-        row, alone = results["rows"][last], results["rows"].get("student alone", {})
+        row = results["rows"][last]
+        alone = results["rows"].get(_alone(results, row), {})
         rows.append(
             [
                 f"[{path.parent.name}](applications/{path.parent.name})",

@@ -1,13 +1,8 @@
 """From a recipe to `results.json`: build, fit, measure, export."""
 
-import datetime
 import hashlib
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
-import subprocess
 
 import keras
 import numpy as np
@@ -15,8 +10,10 @@ import rich.console
 
 from kzoo import costs, export
 from kzoo.recipes import (
+    _environment,
     _jobs,
     _phase,
+    _rehearsal,
     _training_costs,
     build,
     files,
@@ -29,7 +26,6 @@ from kzoo.recipes._fit import SPLITS
 from kzoo.recipes._progress import Progress
 from kzoo.recipes.schema import Recipe
 
-_PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
 _PROBE_IMAGES = 8
 
 
@@ -64,14 +60,17 @@ def train(
         ValueError: in one line, for what the user can mend.
     """
     console = console or rich.console.Console()
-    build.check_losses(recipe)
     _jobs.check(jobs)
-    out = _claim(recipe, files.writable_folder(out))
+    out = files.writable_folder(out)
+    _refuse_another(recipe, out)
     if (out / files.RESULTS).exists():
         console.print(f"Finished before: {out}. Delete the folder to run again.")
-        return files.read_json(out / files.RESULTS)
+        return _finished(recipe, out)
     dataset = build.dataset(recipe.data)
     phases = plan.phases(recipe, dataset.spec)
+    _rehearsal.rehearse(recipe, dataset, phases, out)
+    mark = {"run_id": recipe.run_id, "backend": keras.backend.backend()}
+    files.write_json(out / files.RUN, {**mark, "recipe": json.loads(recipe.identity)})
     rows = {phase.name: {"per_seed": []} for phase in phases}
     teachers, logs = {}, []
     if jobs > 1:
@@ -106,7 +105,7 @@ def train(
         "exported": chosen.name,
         "exported_seed": best,
         "exports": _export(recipe, dataset, chosen, best, out, console),
-        "environment": {**_environment(), "jobs": jobs},
+        "environment": {**_environment.environment(), "jobs": jobs},
     }
     report.write_history(out, logs)
     files.write_json(out / files.RESULTS, results)
@@ -115,26 +114,47 @@ def train(
 
 
 def classifier(recipe: Recipe, out: pathlib.Path, spec, seed: int, row: str) -> keras.Model:
-    """The trained classifier that a finished run produced for one seed of one row."""
+    """The trained classifier that a finished run produced for one seed of one row.
+
+    Raises:
+        ValueError: where the weights are not there.
+    """
     (phase,) = [phase for phase in plan.phases(recipe, spec) if phase.name == row]
     model = phase.classifier()
-    model.load_weights(files.phase_folder(out, seed, row) / files.WEIGHTS)
+    weights = files.phase_folder(out, seed, row) / files.WEIGHTS
+    if not weights.exists():
+        raise ValueError(f"No {weights}. Give the folder of a run as `kzoo train` made it.")
+    model.load_weights(weights)
     return model
 
 
-def _claim(recipe, out):
-    """Refuse a folder that holds another run; mark a new one."""
-    mark = out / files.RUN
-    if mark.exists():
-        owner = files.read_json(mark)
+def _refuse_another(recipe, out):
+    """Refuse a folder that holds another run, or one of another backend."""
+    for name in (files.RUN, files.RESULTS):
+        if not (out / name).exists():
+            continue
+        owner = files.read_json(out / name)
         if owner["run_id"] != recipe.run_id:
             raise ValueError(
                 f"{out} holds the run {owner['run_id']} of another recipe; this one is "
                 f"{recipe.run_id}. Give another folder with --out, or delete that one."
             )
-    else:
-        files.write_json(mark, {"run_id": recipe.run_id, "recipe": json.loads(recipe.identity)})
-    return out
+        backend = owner.get("backend", keras.backend.backend())
+        if backend != keras.backend.backend():
+            raise ValueError(
+                f"{out} holds a run on {backend}; this is {keras.backend.backend()}. Set "
+                f"KERAS_BACKEND={backend} to go on, or give another folder with --out."
+            )
+
+
+def _finished(recipe, out):
+    """The results of an earlier call; title and published figures are no part of what was run."""
+    results = files.read_json(out / files.RESULTS)
+    published = _published(recipe, results["rows"][results["exported"]])
+    now = {**results, "title": recipe.title, "published": published}
+    if now != results:
+        files.write_json(out / files.RESULTS, now)
+    return now
 
 
 def _train_seed(recipe, dataset, phases, seed, shared, out, console):
@@ -233,7 +253,9 @@ def _published(recipe, row):
 
 def _export(recipe, dataset, phase, seed, out, console):
     if keras.backend.backend() != "tensorflow":
-        console.print("Nothing is exported: that needs the TensorFlow backend (`kzoo export`).")
+        console.print(
+            f"Nothing is exported: that needs TensorFlow. There: kzoo export {out} FOLDER"
+        )
         return {}
     model = classifier(recipe, out, dataset.spec, seed, phase.name)
     images = dataset.arrays("test")[0][:_PROBE_IMAGES]
@@ -254,31 +276,3 @@ def _export(recipe, dataset, phase, seed, out, console):
             )
         console.print(f"Exported {name} to {path}")
     return reports
-
-
-def _environment():
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "backend": keras.backend.backend(),
-        "device": f"{platform.machine()} CPU, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "versions": versions,
-        "commit": _commit(),
-    }
-
-
-def _commit():
-    folder = pathlib.Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -81,7 +81,9 @@ class Recipe(Section):
                 )
             if section.pretrain_epochs and not section.losses:
                 raise ValueError("pretrain_epochs need losses that have a stage before fit")
-            staged = [loss.name for loss in section.losses if loss.has_first_stage]
+            companions = self.companions if section in self.methods and section.companions else []
+            losses = [*section.losses, *companions] if section.losses else []
+            staged = [loss.name for loss in losses if loss.has_first_stage]
             if staged and not section.pretrain_epochs:
                 raise ValueError(
                     f"the loss {staged[0]!r} has a stage before fit: give it pretrain_epochs"

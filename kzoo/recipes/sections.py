@@ -83,7 +83,7 @@ class TrainerSection(Section):
 class MethodSection(Section):
     """One of several ways to train the model, side by side under the same budget."""
 
-    name: str = pydantic.Field(description="the row of the tables")
+    name: str = pydantic.Field(description="the row of the tables", pattern=r"[^\W_]")
     losses: list[LossSection] = pydantic.Field([], description="none: plain fit on the labels")
     args: dict[str, Any] = pydantic.Field({}, description="further arguments of the Distiller")
     pretrain_epochs: int = pydantic.Field(
@@ -128,7 +128,9 @@ class TrainSection(Section):
     teacher_epochs: _Positive | None = pydantic.Field(
         None, description="those of the teacher; `epochs` where absent"
     )
-    seeds: list[int] = pydantic.Field([0], min_length=1, description="one run each, all unlike")
+    seeds: list[Annotated[int, pydantic.Field(ge=0)]] = pydantic.Field(
+        [0], min_length=1, description="one run each, all unlike"
+    )
     tensorboard: bool = pydantic.Field(True, description="write TensorBoard logs")
 
     @pydantic.field_validator("seeds")

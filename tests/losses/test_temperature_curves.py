@@ -55,6 +55,7 @@ def test_equal_logits_have_no_gradient_and_no_error():
     ("arguments", "message"),
     [
         (([[1.0, 2.0]], [0.0]), "`temperature` must be a finite number > 0"),
+        (([[1.0, 2.0]], []), "`temperatures` is empty"),
         (([[1.0]], [1.0]), "at least 2 classes"),
         (([[1.0, np.nan]], [1.0]), "must be finite"),
         (([[1.0, 2.0]], [1.0], [[1.0, 2.0, 3.0]]), "`student` the same"),

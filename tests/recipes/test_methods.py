@@ -198,10 +198,28 @@ def test_memory_is_compared_with_the_same_model_on_the_labels_alone():
     assert leaderboard.conclusions(results) == []
 
 
-def test_a_misspelt_argument_is_an_error_before_any_training(tmp_path):
-    wrong = {"name": "late", "losses": [{"name": "AT", "args": {"exponnent": 2}}]}
-    fields = {**RECIPE, "methods": [*RECIPE["methods"], wrong]}
-    with pytest.raises(ValueError, match="exponnent"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"losses": [{"name": "AT", "args": {"exponnent": 2}}]}, "exponnent"),
+        ({"losses": [{"name": "KD"}], "args": {"task_wieght": 0.1}}, "task_wieght"),
+        ({"losses": [{"name": "AT", "args": {"teacher_tap": ["stage9"]}}]}, "stage9"),
+        ({"losses": [{"name": "KD"}], "pretrain_epochs": 1}, "stage"),
+        ({"losses": [{"name": "KD"}], "omit_classes": [99]}, "99"),
+        ({"model": {"name": "ResNet", "args": {"depth": 9}}}, "depth"),
+    ],
+)
+def test_what_cannot_be_trained_is_an_error_before_any_training(tmp_path, wrong, message):
+    fields = {**RECIPE, "methods": [*RECIPE["methods"], {"name": "late", **wrong}]}
+    with pytest.raises(ValueError, match=message) as caught:
+        run.train(schema.Recipe.model_validate(fields), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bias_needs_a_validation_split_before_any_training(tmp_path):
+    fields = {**RECIPE, "data": {**RECIPE["data"], "validation_fraction": 0.0}}
+    with pytest.raises(ValueError, match="validation_fraction above 0"):
         run.train(schema.Recipe.model_validate(fields), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -55,6 +55,12 @@ def test_eighty_columns_hold_the_table_with_whole_words(results):
         assert word in text
 
 
+def test_card_names_the_settings_that_change_sums(results):
+    assert "keras 3; 2026-01-01" in report.card(results)
+    results["environment"]["settings"] = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+    assert "keras 3; TF_ENABLE_ONEDNN_OPTS=1; 2026-01-01" in report.card(results)
+
+
 def test_gain_is_paired_by_seed(results):
     # gains of 3 and 1 points: mean 2, sample standard deviation sqrt(2)
     assert "+2.00 ± 1.41 percentage points (2 seeds, paired)" in report.gain(results)

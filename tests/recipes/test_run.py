@@ -14,6 +14,7 @@ from kzoo.recipes import (
     build,
     files,
     markdown,
+    models,
     overview,
     record,
     report,
@@ -106,6 +107,47 @@ def test_another_recipe_may_not_use_the_folder(finished):
     other = recipe.model_copy(update={"train": schema.TrainSection(epochs=3)})
     with pytest.raises(ValueError, match=r"holds the run .* of another recipe"):
         run.train(other, out)
+
+
+@pytest.mark.tensorflow
+def test_a_record_is_no_run_of_another_recipe(finished, tmp_path):
+    recipe, out, _ = finished
+    (tmp_path / files.RESULTS).write_bytes((out / files.RESULTS).read_bytes())
+    other = recipe.model_copy(update={"train": schema.TrainSection(epochs=3)})
+    with pytest.raises(ValueError, match=r"holds the run .* of another recipe"):
+        run.train(other, tmp_path)
+
+
+@pytest.mark.tensorflow
+def test_a_run_of_another_backend_does_not_go_on(finished, tmp_path):
+    recipe, out, _ = finished
+    mark = {**files.read_json(out / files.RUN), "backend": "jax"}
+    files.write_json(tmp_path / files.RUN, mark)
+    with pytest.raises(ValueError, match=r"holds a run on jax.*KERAS_BACKEND=jax"):
+        run.train(recipe, tmp_path)
+
+
+@pytest.mark.tensorflow
+def test_a_new_title_needs_no_new_run(finished, monkeypatch):
+    recipe, out, results = finished
+    monkeypatch.setattr(keras.Model, "fit", None)
+    renamed = recipe.model_copy(update={"title": "another", "published": {"paper": 0.5}})
+    assert run.train(renamed, out)["title"] == "another"
+    assert "Published (paper): 0.5" in report.card(files.read_json(out / files.RESULTS))
+    assert run.train(recipe, out) == results
+
+
+@pytest.mark.tensorflow
+def test_the_folder_of_a_run_is_a_model(finished, tmp_path):
+    recipe, out, results = finished
+    model, name = models.load(out)
+    row, seed = results["exported"], results["exported_seed"]
+    (expected,) = [r["test"] for r in results["rows"][row]["per_seed"] if r["seed"] == seed]
+    assert name == "digits"
+    assert models.measure(model, build.dataset(recipe.data), "test") == pytest.approx(expected)
+    (tmp_path / files.RESULTS).write_bytes((out / files.RESULTS).read_bytes())
+    with pytest.raises(ValueError, match="the folder of a run as `kzoo train` made it"):
+        models.load(tmp_path)
 
 
 @pytest.mark.tensorflow

@@ -73,6 +73,9 @@ def test_run_id_ignores_titles_and_defaults_but_not_settings(write):
         (METHODS + "pretrain_epochs = 10", r"must be less than epochs, 10 here"),
         (METHODS + "pretrain_epochs = 1", r"need losses that have a stage before fit"),
         (MINIMAL + '[[companions]]\nname = "KD"', r"need \[\[methods\]\] to go with"),
+        (METHODS + LOSSES + '[[companions]]\nname = "FT"', r"'FactorTransfer' has a stage before"),
+        (METHODS.replace('"a"', '".."'), r"methods.0.name: String should match"),
+        (MINIMAL + "[train]\nseeds = [-1]", r"train.seeds.0: .*greater than or equal to 0"),
         (METHODS + 'against = "b"', r"against: there is no method 'b'"),
         (METHODS + 'against = "teacher"', r"against: there is no method 'teacher'"),
         ("[model\n", r"not valid TOML"),
@@ -120,6 +123,18 @@ def test_flags_without_value_are_refused(words):
 def test_contradicting_flags_are_refused():
     with pytest.raises(ValueError, match="contradict"):
         flags.parse(["--train", "5", "--train.epochs", "3"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--train.epochs", "5", "--train", "{seeds=[1]}"],
+        ["--model.args", "{depth=22}", "--model.args", "5"],
+    ],
+)
+def test_a_section_as_a_whole_and_in_parts_is_refused(words):
+    with pytest.raises(ValueError, match="as a whole and in parts"):
+        flags.parse(words)
 
 
 def test_smoke_is_another_run_of_one_epoch(write):
