@@ -25,7 +25,8 @@ def train_and_validation(labels, fraction, train_size, seed):
         labels: of the published training images.
         fraction: share of them that becomes the validation split.
         train_size: number of training images to keep, or `None` for all that remain.
-        seed: decides which; subsets of growing `train_size` contain each other.
+        seed: decides which; subsets of growing `train_size` contain each other where all
+            classes are equally frequent.
     """
     validation = _stratified(labels, round(fraction * len(labels)), (seed, _VALIDATION))
     train = np.setdiff1d(np.arange(len(labels)), validation)

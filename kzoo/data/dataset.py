@@ -28,7 +28,8 @@ class Dataset:
         raw: the images and labels.
         validation_fraction: share of the training images, in [0, 1).
         train_size: number of training images to keep, or `None` for all. The subset is
-            stratified and fixed by `seed`; smaller ones lie within larger ones.
+            stratified and fixed by `seed`; smaller ones lie within larger
+            ones where all classes are equally frequent.
         seed: of the validation split and the subset, not of the batches.
 
     Raises:
@@ -194,8 +195,9 @@ class Dataset:
         The next epoch begins once the last batch of the one before was made; a look at
         the first batch changes nothing where an epoch has more than four.
 
-        Under `tf.distribute` each replica gets a contiguous part of a batch: the halves of
-        `SameClassPairs` and the views are then not on one replica.
+        Under `tf.distribute` that look takes more batches than one: where an epoch has fewer
+        than eight, it counts as an epoch. Each replica gets a contiguous part of a batch: the
+        halves of `SameClassPairs` and the views are then not on one replica.
         """
         sequence = self.sequence(
             split,

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from kzoo.data import _checks
 from kzoo.data._split import subset
 from kzoo.data.dataset import Dataset
@@ -23,10 +25,12 @@ def reduced(
         dataset: a `kzoo.data.Dataset`.
         train_size: how many training images to keep, stratified; all that are left by default.
         omit_classes: classes whose training images are left out.
-        seed: decides which images are kept; smaller subsets lie within larger ones.
+        seed: decides which images are kept; smaller subsets lie within larger ones where all
+            classes are equally frequent.
 
     Raises:
-        ValueError: for classes that the data set does not have, or more images than are left.
+        ValueError: for classes that the data set does not have, more images than are left, or so
+            few that a class has none.
 
     Example:
 
@@ -47,4 +51,11 @@ def reduced(
             f"{dataset.spec.classes - 1}. Received: omit_classes={list(omit_classes)}"
         )
     labels = dataset.raw("train")[1]
-    return dataset._with_train(subset(labels, train_size, omit_classes, seed))
+    kept = subset(labels, train_size, omit_classes, seed)
+    lost = np.setdiff1d(labels, [*labels[kept], *omit_classes])
+    if len(lost):
+        raise ValueError(
+            f"No training image is left of class {dataset.spec.class_names[lost[0]]!r}. Give a "
+            f"larger `train_size`. Received: train_size={train_size}"
+        )
+    return dataset._with_train(kept)

@@ -65,7 +65,8 @@ class Sequence(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         self._check_index(index)
-        if self._position is not None:
+        # Beyond the end it is a `fit` that was interrupted, and no longer asks.
+        if self._position is not None and self._position < len(self):
             index = self._position
             self._position += 1
         return self.batches.batch(self.epoch, index)

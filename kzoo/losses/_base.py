@@ -111,6 +111,14 @@ class DistillationLoss(keras.layers.Layer):
             student: the student.
         """
 
+    def build(self, teacher_shape, student_shape):
+        """Make what must be trained: nothing, unless a loss does.
+
+        Args:
+            teacher_shape: shape of the teacher's feature, with batch, or a list of shapes.
+            student_shape: the same of the student.
+        """
+
     @property
     def pretrain_variables(self):
         """The loss's own variables that `Distiller.pretrain` moves."""

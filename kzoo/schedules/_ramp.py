@@ -1,5 +1,7 @@
 """What the schedules of weights share: a share of the way, held within an epoch or not."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -39,6 +41,6 @@ class Ramp(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _positive(argument, value):
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{argument}` must be an integer >= 1. Received: {argument}={value!r}")
-    return value
+    return int(value)

@@ -22,7 +22,7 @@ class Batch:
 
     @classmethod
     def of(cls, x):
-        """Take `x` apart: the dicts of `kzoo.data`, or plain inputs."""
-        if isinstance(x, dict) and INPUTS in x:
+        """Take `x` apart: the dicts of `kzoo.data`, or plain inputs, which may be dicts too."""
+        if isinstance(x, dict) and INPUTS in x and x.keys() <= {INPUTS, SAMPLE_INDEX, TEACHER}:
             return cls(x[INPUTS], x.get(SAMPLE_INDEX), x.get(TEACHER, {}))
         return cls(x)

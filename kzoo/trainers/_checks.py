@@ -15,7 +15,8 @@ def check_arguments(losses, task_weight):
             "`losses` must be a kzoo.losses.DistillationLoss or a list of them. "
             f"Received: {[type(loss).__name__ for loss in wrong] or losses}"
         )
-    if not isinstance(task_weight, Schedule) and not 0 <= task_weight < float("inf"):
+    number = isinstance(task_weight, int | float) and 0 <= task_weight < float("inf")
+    if not isinstance(task_weight, Schedule) and not number:
         raise ValueError(
             "`task_weight` must be a number >= 0 or a schedule. "
             f"Received: task_weight={task_weight!r}"

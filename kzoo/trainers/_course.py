@@ -54,6 +54,7 @@ class Course:
             return
         for teacher in self.teachers:
             teacher.check_against(self.student)
+            teacher.build_preprocess(getattr(self.student, "input_shape", None))
         names = [tap for loss in self.losses for tap in loss.student_taps]
         read = taps.extractor(self.student, list(dict.fromkeys([*names, OUTPUTS])))
         for lesson in self.lessons:
@@ -97,8 +98,14 @@ def _lessons(teachers, losses):
 
 
 def _suffixes(teachers):
-    names = [re.sub(r"\W+", "_", teacher.name) for teacher in teachers]
-    return [f"_{n}" if names.count(n) == 1 else f"_{n}_{i}" for i, n in enumerate(names, start=1)]
+    names, found = [re.sub(r"\W+", "_", teacher.name) for teacher in teachers], []
+    for number, name in enumerate(names, start=1):
+        suffix = name if names.count(name) == 1 else f"{name}_{number}"
+        while suffix != name and suffix in (*names, *found):
+            number += 1
+            suffix = f"{name}_{number}"
+        found.append(suffix)
+    return [f"_{suffix}" for suffix in found]
 
 
 def _copy(loss, suffix):

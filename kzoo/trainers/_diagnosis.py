@@ -10,6 +10,11 @@ class Diagnosis(keras.callbacks.Callback):
         super().__init__()
         self.done = False
 
+    def on_test_begin(self, logs=None):
+        """Validation sets the means back before the epoch ends."""
+        if not self.done:
+            self.model.note_samples()
+
     def on_epoch_end(self, epoch, logs=None):
         """Let the trainer look at the first epoch's means."""
         if not self.done:

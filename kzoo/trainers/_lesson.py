@@ -54,10 +54,13 @@ class Lesson:
         if teacher_class is None:
             return found
         self.classes = teacher.shape[-1]
+        if student_class is not None and student.shape[-1] != self.classes:
+            # Classes of its own, of which it teaches features: its numbers are other classes'.
+            return found
         labels = labels_of(y, self.classes)
         if labels is not None:
             found["teacher_accuracy" + self.suffix] = ops.equal(labels, teacher_class)
-        if student_class is not None and student.shape[-1] == self.classes:
+        if student_class is not None:
             found["agreement" + self.suffix] = ops.equal(student_class, teacher_class)
         return found
 

@@ -2,6 +2,8 @@
 
 import warnings
 
+import numpy as np
+
 from kzoo import taps
 from kzoo.losses._projector import shared_projections
 from kzoo.trainers._batch import Batch
@@ -12,9 +14,14 @@ from kzoo.trainers._terms import reduce_term
 from kzoo.trainers.trainer import Trainer
 from kzoo.trainers.update import Update
 
+_STAGED = "staged"
+
 
 class Pretraining(Trainer):
-    """Minimises the pretraining terms of a course: no task loss, nothing behind the taps moves.
+    """Minimises the pretraining terms of a course: no task loss, no weight behind the taps moves.
+
+    The student runs as a whole, in training mode: the moving statistics of batch normalisation
+    behind the taps follow what comes out of the layers before them.
 
     Args:
         course: a `Course`, prepared or with built models.
@@ -87,12 +94,24 @@ class Staged(Trainer):
 
     _staged = False
 
+    def save_own_variables(self, store):
+        """Whether the stage was run, beside Keras' own."""
+        super().save_own_variables(store)
+        store[_STAGED] = np.asarray(self._staged)
+
+    def load_own_variables(self, store):
+        """The inverse."""
+        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
+        self._staged = bool(np.asarray(saved.pop(_STAGED, False)))
+        super().load_own_variables(saved)
+
     def pretrain(self, x=None, y=None, optimizer=None, **kwargs):
         """The stage before `fit` of the methods that were published in stages.
 
         It minimises the losses with `stage="pretrain"` or `"both"` alone, without the task's, and
-        moves only what lies before their taps in the student and their own projectors; a
-        paraphraser (`FactorTransfer`) learns to reconstruct the teacher's feature.
+        moves only the weights that lie before their taps in the student and their own projectors
+        (and the moving statistics of the student's batch normalisation); a paraphraser
+        (`FactorTransfer`) learns to reconstruct the teacher's feature.
 
         Args:
             x: data as for `fit`.

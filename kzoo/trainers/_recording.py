@@ -32,9 +32,9 @@ def fingerprint_of_teacher(teacher):
 
 
 def write_probe(folder, shown):
-    """Keep a teacher's outputs for a few images."""
+    """Keep a teacher's outputs for a few images, in float32: NumPy's files know no bfloat16."""
     with whole_file(pathlib.Path(folder) / PROBE) as path:
-        np.savez(path, **shown)
+        np.savez(path, **{name: np.asarray(array, "float32") for name, array in shown.items()})
 
 
 def same_probe(folder, shown):
@@ -51,7 +51,9 @@ def same_probe(folder, shown):
         raise ValueError(f"{path} is missing or damaged ({error}). Record again.") from None
     return set(known) == set(shown) and all(
         array.shape == shown[name].shape
-        and np.allclose(array, shown[name], rtol=1e-2, atol=1e-2 * np.abs(array).max())
+        and np.allclose(
+            array, np.asarray(shown[name], "float32"), rtol=1e-2, atol=1e-2 * np.abs(array).max()
+        )
         for name, array in known.items()
     )
 
@@ -111,7 +113,9 @@ def read_manifest(folder):
 def write_manifest(folder, manifest):
     """Write it whole or not at all."""
     with whole_file(pathlib.Path(folder) / MANIFEST) as path:
-        path.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+        path.write_text(
+            json.dumps(manifest, indent=1, sort_keys=True, default=int), encoding="utf-8"
+        )
 
 
 def file_names(taps):

@@ -23,6 +23,9 @@ class Teaching:
     def build(self, input_shape):
         """Build what is not built, from the shape of the student's inputs."""
 
+    def build_preprocess(self, input_shape):
+        """Build what comes before a model, from the shape of the student's inputs."""
+
     def check_against(self, student):
         """Refuse a student whose inputs do not fit."""
 

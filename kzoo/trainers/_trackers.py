@@ -35,8 +35,9 @@ class Trackers:
     def __contains__(self, name):
         return name in self._means
 
-    def __getitem__(self, name):
-        return self._means[name]
+    def count(self, name):
+        """Over how many samples a mean is taken so far."""
+        return float(keras.ops.convert_to_numpy(self._means[name].count))
 
     def update(self, name, value, weight, create, term=False):
         """Add a value to the mean `name`; `create` is the scope in which new ones are made."""

@@ -82,8 +82,14 @@ def cache_teacher(
         raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
     teacher, folder = _only(teacher), pathlib.Path(path)
     taps = [taps] if isinstance(taps, str) else list(taps)
+    if not taps:
+        raise ValueError("`taps` is empty: name what to record, for example ['logits'].")
     options = _options(split, batch_size, replay, epochs)
-    teacher.build((None, *dataset.spec.image_shape))
+    shape = (None, *dataset.spec.image_shape)
+    teacher.build(shape)
+    teacher.build_preprocess(shape)
+    # What these options cannot give is an error before there is a file.
+    dataset.sequence(**options.arguments())
     wanted = {
         "format": _recording.FORMAT,
         "teacher": _recording.fingerprint_of_teacher(teacher),
@@ -101,6 +107,8 @@ def cache_teacher(
     probe = reader.predict_on_batch(dataset.normalize(dataset.raw(split)[0][:_PROBE_IMAGES]))
     with _recording.only_one(folder):
         manifest = _recording.read_manifest(folder)
+        if manifest is not None and not _holds_rows(manifest):
+            manifest = _forget(folder, manifest)
         if manifest is None:
             manifest = _begin(folder, wanted, probe, options.batch_size)
         _check_same(folder, manifest, wanted, probe)
@@ -111,9 +119,21 @@ def cache_teacher(
     return TeacherCache(folder, name=teacher.name, weight=teacher.weight)
 
 
+def _holds_rows(manifest):
+    """Whether there is something to lose: another try that failed at once left nothing."""
+    return "sha256" in manifest or manifest["done"] != [0, 0]
+
+
+def _forget(folder, manifest):
+    for one in manifest["taps"].values():
+        (folder / one["file"]).unlink(missing_ok=True)
+
+
 def _only(teacher):
     """The one teacher that is recorded."""
     teachers = as_teachers(teacher)
+    if isinstance(teachers[0], TeacherCache):
+        raise ValueError(f"{teachers[0].path} is recorded already: give it to the Distiller.")
     if len(teachers) > 1:
         raise ValueError(
             f"cache_teacher records one teacher. Received: {len(teachers)}. Record each into a "
@@ -175,7 +195,7 @@ def _check_same(folder, manifest, wanted, probe):
         "teacher": "another teacher",
         "data": "other images",
         "replay": "other options of the batches or another number of epochs",
-        "taps": "other taps or another dtype",
+        "taps": "other taps, the same in another order, or another dtype",
     }
     if manifest["taps"] == wanted["taps"] and not _recording.same_probe(folder, probe):
         wanted = {**wanted, "teacher": None}

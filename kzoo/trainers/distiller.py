@@ -191,7 +191,7 @@ class Distiller(Staged):
         for lesson in self._course.lessons:
             name = "teacher_accuracy" + lesson.suffix
             if name in logs:
-                samples = float(ops.convert_to_numpy(self._trackers[name].count))
+                samples = self.samples_of(name)
                 warn_of_chance(lesson.teacher.name, logs[name], lesson.classes, samples)
 
     def export(self, path, **kwargs):

@@ -25,8 +25,9 @@ class Teacher(Teaching):
         classes: for each class of the student the number of that class in the teacher's
             outputs. The logits are read in this order and softened among these alone.
         batch_statistics: whether the teacher runs in training mode, so that batch normalisation
-            uses the statistics of the batch (and dropout drops). Its moving statistics stay
-            as they are. Feature overhaul was published so.
+            uses the statistics of the batch (and dropout drops: on TensorFlow and JAX with one
+            mask for all steps). Its moving statistics and seeds stay as they are. Feature
+            overhaul was published so.
         name: for the names of terms; the model's by default.
 
     Raises:
@@ -82,8 +83,12 @@ class Teacher(Teaching):
         return [self.model, *([self.preprocess] if layer else [])]
 
     def prepare(self, names):
-        """Make the extractor of these taps; returns their shapes."""
-        self._read = taps.extractor(self.model, list(dict.fromkeys([*names, OUTPUTS])))
+        """Make the extractor of these taps; returns their shapes.
+
+        Taps that were asked for before stay: one teacher may serve several trainers.
+        """
+        known = [] if self._read is None else self._read.tap_shapes
+        self._read = taps.extractor(self.model, list(dict.fromkeys([*known, *names, OUTPUTS])))
         return {tap: self._mapped_shape(tap, s) for tap, s in self._read.tap_shapes.items()}
 
     def read(self, run, batch):
@@ -105,6 +110,13 @@ class Teacher(Teaching):
         """Build the model where it is not; its shape is the student's unless it is preprocessed."""
         if not self.model.built and self.preprocess is None:
             self.model.build(input_shape)
+
+    def build_preprocess(self, input_shape):
+        """Let a preprocessing layer make what it needs, outside of any traced step."""
+        layer = isinstance(self.preprocess, keras.layers.Layer)
+        known = isinstance(input_shape, tuple) and None not in input_shape[1:]
+        if layer and known:
+            self.preprocess(ops.zeros((1, *input_shape[1:])))
 
     def check_against(self, student):
         """Refuse models of which one cannot take the other's batch."""

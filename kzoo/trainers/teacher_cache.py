@@ -138,9 +138,7 @@ class TeacherCache(Teaching):
             raise ValueError(
                 f"The cache {self.path} holds outputs for the images as they are; under "
                 f"augment={options.augment!r} they would belong to other images. Train without "
-                "augmentation, or record with cache_teacher(..., replay={'batch_size': "
-                f"{options.batch_size}, 'shuffle': {options.shuffle}, 'augment': "
-                f"{options.augment!r}, 'seed': {options.seed}}}, epochs=...)."
+                f"augmentation, {_how_to_replay(options)}"
             )
 
     def _check_replay(self, options):
@@ -204,3 +202,14 @@ class TeacherCache(Teaching):
                     f"{path} is damaged: its sha256 is {found[:12]}..., recorded was "
                     f"{known[:12]}.... Delete the folder and record again."
                 )
+
+
+def _how_to_replay(options):
+    """How these batches are recorded; what cannot be replayed is named."""
+    if isinstance(options.augment, str) and options.sampler is None and options.views == 1:
+        replay = {name: getattr(options, name) for name in REPLAYED if name != "split"}
+        return f"or record with cache_teacher(..., replay={replay}, epochs=...)."
+    return (
+        "or record with `replay`, which wants an augmentation by name, for example 'crop_flip', "
+        "no sampler and one view."
+    )

@@ -78,6 +78,11 @@ class TeacherEnsemble(Teaching):
         for member in self.members:
             member.build(input_shape)
 
+    def build_preprocess(self, input_shape):
+        """Build what comes before the members."""
+        for member in self.members:
+            member.build_preprocess(input_shape)
+
     def check_against(self, student):
         """Refuse members whose inputs do not fit the student's."""
         for member in self.members:

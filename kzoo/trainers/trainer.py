@@ -73,6 +73,7 @@ class Trainer(State):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._fitting = False
+        self._samples = {}
 
     # What a method says.
 
@@ -136,6 +137,14 @@ class Trainer(State):
         """Log the mean of a value over the epoch, beside the terms: it is no part of the loss."""
         value = reduce_term(value, None)
         self._trackers.update(name, value, batch_size(x), _backend().create)
+
+    def samples_of(self, name):
+        """Over how many samples of the first epoch a logged mean was taken."""
+        return max(self._trackers.count(name), self._samples.get(name, 0.0))
+
+    def note_samples(self):
+        """Remember that, before validation sets the means back."""
+        self._samples = {name: self._trackers.count(name) for name in self._trackers.names}
 
     # What Keras sees.
 

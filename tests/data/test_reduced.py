@@ -45,6 +45,7 @@ def test_batches_come_from_what_is_left(digits):
         ({"omit_classes": list(range(10))}, "`omit_classes` must name some, not all"),
         ({"train_size": 0}, "`train_size` must be an integer"),
         ({"train_size": 10**6}, "`train_size` must be at most"),
+        ({"train_size": 5}, "No training image is left of class '0'"),
     ],
 )
 def test_bad_arguments(digits, arguments, message):

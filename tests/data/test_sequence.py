@@ -176,3 +176,11 @@ def test_evaluate_takes_every_image_once(dataset):
     np.testing.assert_allclose(
         loss, model.evaluate(images, labels, batch_size=20, verbose=0)[0], rtol=1e-5
     )
+
+
+def test_an_interrupted_fit_leaves_batches_that_can_be_asked_for(dataset):
+    sequence = dataset.sequence("train", 9)
+    sequence.on_epoch_begin()
+    for _ in range(len(sequence)):
+        sequence[0]
+    np.testing.assert_equal(sequence[0][0], sequence.batch(0, 0)[0])

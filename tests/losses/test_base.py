@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from kzoo.losses import DistillationLoss, Hint, SoftTargets
+from tests.trainers.models import distiller, images
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -67,3 +68,12 @@ def test_losses_compute_in_float32_unless_told_otherwise():
     value = loss(np.ones((2, 4, 4, 3), "float32"), np.ones((2, 4, 4, 2), "float32"))
     assert keras.backend.standardize_dtype(value.dtype) == "float32"
     assert loss.trainable_variables[0].dtype == "float32"
+
+
+class WithoutVariables(DistillationLoss):
+    def call(self, teacher, student):
+        return ops.mean(ops.square(teacher - student))
+
+
+def test_a_loss_of_ones_own_needs_no_build():
+    distiller([WithoutVariables()]).fit(*images(), verbose=0)

@@ -82,3 +82,7 @@ def test_a_weight_follows_its_schedule_and_survives_serialisation():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_steps_may_be_an_integer_of_numpy():
+    assert schedules.Linear(1, 0, np.int64(10)).get_config()["steps"] == 10

@@ -196,3 +196,54 @@ def test_outputs_that_depend_on_the_batch_are_not_recorded(digits, teacher, tmp_
             cache_teacher(one, digits, ["logits"], tmp_path)
     with pytest.raises(ValueError, match=r"records one teacher. Received: 2"):
         cache_teacher([teacher, teacher], digits, ["logits"], tmp_path)
+
+
+def test_a_teacher_of_half_the_bits_is_recorded(digits, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        narrow = model("teacher")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    taps = ["logits", "stage1"]
+    cache_teacher(narrow, digits, taps, tmp_path, verbose=0)
+    cache = cache_teacher(narrow, digits, taps, tmp_path, verbose=0)
+    assert np.isfinite(cache.rows([0])["stage1"]).all()
+
+
+def test_preprocessing_is_built_before_it_is_recognised(digits, teacher, tmp_path):
+    first = keras.Sequential([keras.layers.Conv2D(1, 1)])
+    wrapped = Teacher(teacher, preprocess=first)
+    for _ in range(2):
+        cache_teacher(wrapped, digits, ["logits"], tmp_path, verbose=0)
+
+
+def test_a_try_that_failed_at_once_does_not_stand_in_the_way(digits, teacher, tmp_path):
+    wrong = {"batch_size": 16, "augment": "shft"}
+    with pytest.raises(ValueError, match="shft"):
+        cache_teacher(teacher, digits, ["logits"], tmp_path, replay=wrong, verbose=0)
+    assert not list(tmp_path.iterdir())
+    large = Teacher(teacher, preprocess=lambda x: x * 1e9)
+    with pytest.raises(ValueError, match="not finite in float16"):
+        cache_teacher(large, digits, ["stage1"], tmp_path, dtype="float16", verbose=0)
+    cache = cache_teacher(large, digits, ["logits"], tmp_path, verbose=0)
+    assert cache.taps == ["logits"]
+    assert [p.name for p in tmp_path.glob("*.npy")] == ["0-logits.npy"]
+
+
+def test_numbers_of_numpy_are_numbers(digits, teacher, tmp_path):
+    replay = {"batch_size": np.int64(16), "seed": np.int64(1), "augment": "shift"}
+    cache = cache_teacher(teacher, digits, ["logits"], tmp_path, replay=replay, verbose=0)
+    digits.sequence("train", 16, seed=1, augment="shift", attach=cache)
+
+
+def test_a_refusal_offers_only_what_can_be_recorded(digits, teacher, tmp_path):
+    cache = cache_teacher(teacher, digits, ["logits"], tmp_path, verbose=0)
+    with pytest.raises(ValueError, match=r"replay=\{'batch_size': 16, .*'drop_remainder': True"):
+        digits.sequence("train", 16, augment="shift", drop_remainder=True, attach=cache)
+    for options in ({"augment": data.CropFlip(1)}, {"augment": "shift", "views": 2}):
+        with pytest.raises(ValueError, match="wants an augmentation by name"):
+            digits.sequence("train", 16, **options, attach=cache)
+    with pytest.raises(ValueError, match="is recorded already"):
+        cache_teacher(cache, digits, ["logits"], tmp_path / "other", verbose=0)
+    with pytest.raises(ValueError, match="`taps` is empty"):
+        cache_teacher(teacher, digits, [], tmp_path / "other", verbose=0)

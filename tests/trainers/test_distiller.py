@@ -223,6 +223,29 @@ def test_warnings_after_the_first_epoch():
         same.fit(x[:8], wrong[:8], verbose=0)
 
 
+def test_a_teacher_at_chance_is_noticed_beside_validation():
+    x, _ = images(90)
+    trainer = distiller([SoftTargets()])
+    wrong = (np.argmax(trainer.teacher.predict(x, verbose=0), -1) + 1) % CLASSES
+    with pytest.warns(UserWarning, match="no better than chance"):
+        trainer.fit(x, wrong, validation_data=(x[:8], wrong[:8]), verbose=0)
+
+
+def test_a_student_may_have_an_input_that_is_called_inputs():
+    parts = {name: keras.Input((4,), name=name) for name in ("inputs", "extra")}
+    both = keras.layers.Concatenate()(list(parts.values()))
+    models = [
+        keras.Model(parts, keras.layers.Dense(CLASSES)(both), name=name)
+        for name in ("student", "teacher")
+    ]
+    trainer = Distiller(*models, SoftTargets())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    trainer.compile("sgd", loss, run_eagerly=True)
+    x = {name: np.ones((6, 4), "float32") for name in parts}
+    trainer.fit(x, np.arange(6) % CLASSES, verbose=0)
+    assert trainer.predict(x, verbose=0).shape == (6, CLASSES)
+
+
 def test_callbacks_in_every_form():
     trainer, seen = distiller(), []
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))

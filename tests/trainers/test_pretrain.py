@@ -122,3 +122,12 @@ def test_the_hint_of_two_pairs_moves_up_to_the_deeper_tap():
     before = values(student.trainable_variables)
     trainer.pretrain(x, y, verbose=0)
     assert moved(student, before) == {"conv1", "norm1", "conv2", "norm2"}
+
+
+def test_a_saved_trainer_knows_that_its_stage_was_run(tmp_path, recwarn):
+    trainer = distiller([SoftTargets(), Hint("stage1", "stage1", stage="pretrain")])
+    trainer.pretrain(*images(), verbose=0)
+    trainer.save(tmp_path / "staged.keras")
+    loaded = keras.saving.load_model(tmp_path / "staged.keras")
+    loaded.fit(*images(), verbose=0)
+    assert not [w for w in recwarn if "was not run" in str(w.message)]

@@ -225,3 +225,33 @@ def test_class_scores_under_another_name_are_refused_where_classes_are_mapped():
     loss = SoftTargets(teacher_tap="predictions")
     with pytest.raises(ValueError, match=r"'predictions' of the teacher .* looks like its class"):
         Distiller(classifier("student"), mapped, loss)
+
+
+def test_one_teacher_serves_several_trainers():
+    shared = Teacher(classifier("teacher", filters=4))
+    first = distiller([Hint("stage1", "stage1")], teacher=shared)
+    second = distiller([SoftTargets()], teacher=shared)
+    for trainer in (first, second):
+        trainer.fit(*images(), verbose=0)
+
+
+def test_each_teacher_has_terms_of_its_own_whatever_the_names():
+    teachers = [classifier("net"), classifier("net"), classifier("net_1")]
+    log = distiller([SoftTargets()], teacher=teachers).fit(*images(), verbose=0).history
+    assert len([name for name in log if name.startswith("soft_targets_")]) == 3
+
+
+def test_a_normalisation_that_is_not_built_may_come_before_a_teacher():
+    first = keras.layers.Normalization(mean=[0.5], variance=[2.0])
+    teacher = Teacher(classifier("teacher"), preprocess=first)
+    trainer = distiller([SoftTargets()], teacher=teacher, run_eagerly=False)
+    trainer.fit(*images(), verbose=0)
+    trainer.fit(*images(5), verbose=0)
+
+
+def test_a_teacher_of_other_classes_is_not_asked_for_its_accuracy(recwarn):
+    teacher = classifier("teacher", classes=CLASSES + 1)
+    trainer = distiller([Hint("stage1", "stage1")], teacher=teacher)
+    log = trainer.fit(*images(100), verbose=0).history
+    assert not {"teacher_accuracy", "agreement"} & set(log)
+    assert not [w for w in recwarn if "no better than chance" in str(w.message)]
