@@ -101,7 +101,6 @@ def tables():
     yield table(block, dense_block_rows())
     yield table(clocks, clock_rows("distiller", "_median"))
     yield table(clocks, clock_rows("pipeline"))
-    yield table(clocks, clock_rows("onednn"))
     yield table(["losses", "wall time ratio", "CPU time ratio"], losses_rows())
     yield table(["loss", "time ratio", "memory ratio"], relational_rows())
     yield table(["training", "wall time ratio", "CPU time ratio"], teacher_cache_rows())
