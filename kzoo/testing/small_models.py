@@ -59,8 +59,8 @@ class Subject:
 
 
 def batch() -> tuple[np.ndarray, np.ndarray]:
-    """Eight images of 8 x 8 and their labels."""
-    return random_array((8, 8, 8, 1)), np.arange(8) % CLASSES
+    """Eight images of 8 x 8 and their labels; both halves have the same labels in order."""
+    return random_array((8, 8, 8, 1)), np.tile([0, 1, 2, 0], 2)
 
 
 def trainable_flags(models: list[keras.Model]) -> list[bool]:

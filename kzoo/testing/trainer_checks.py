@@ -54,6 +54,32 @@ def right_variables_move(entry: Entry) -> None:
     expect(not still, f"Two steps do not move {sorted(still)}.")
 
 
+@check("trainer", backend="tensorflow")
+def updates_move_their_own(entry: Entry) -> None:
+    """Each update moves what it names and nothing else; together the players own everything."""
+    case = subject(entry)
+    case.fit()
+    trainer, seen, run = case.trainer, [], case.trainer.run_update
+    owned = [id(v) for group in trainer.players().values() for v in group]
+    expect(len(owned) == len(set(owned)), "Two players own the same variable.")
+    own = {id(v): v.path for v in trainer.trainable_variables}
+    expect(set(owned) == set(own), "The players do not own all variables that are trained.")
+
+    def watched(update, *data):
+        seen.append((update, values(trainer.trainable_variables)))
+        return run(update, *data)
+
+    trainer.run_update = watched
+    case.fit()
+    ends = [*(start for _, start in seen[1:]), values(trainer.trainable_variables)]
+    for (update, start), end in zip(seen, ends, strict=True):
+        pairs = zip(own, start, end, strict=True)
+        moved = {key for key, old, new in pairs if not np.array_equal(old, new)}
+        stray = sorted(own[key] for key in moved - {id(v) for v in update.variables})
+        expect(not stray, f"The update {update.name!r} moves {stray} too.")
+        expect(moved, f"The update {update.name!r} moves nothing.")
+
+
 @check("trainer")
 def frozen_untouched(entry: Entry) -> None:
     """Teachers keep weights, statistics and `trainable`, and are no part of the trainer."""

@@ -2,6 +2,7 @@
 
 from kzoo.trainers.cache_teacher import cache_teacher
 from kzoo.trainers.distiller import Distiller
+from kzoo.trainers.mutual_learning import MutualLearning
 from kzoo.trainers.player_optimizers import PlayerOptimizers
 from kzoo.trainers.teacher import Teacher
 from kzoo.trainers.teacher_cache import TeacherCache
@@ -11,6 +12,7 @@ from kzoo.trainers.update import Update
 
 __all__ = [
     "Distiller",
+    "MutualLearning",
     "PlayerOptimizers",
     "Teacher",
     "TeacherCache",

@@ -1,6 +1,7 @@
-"""The arguments of a distiller, checked at the door."""
+"""The arguments of trainers, checked at the door."""
 
 import keras
+from keras import ops
 
 from kzoo.losses import DistillationLoss
 
@@ -15,12 +16,21 @@ def check_arguments(losses, task_weight):
             "`losses` must be a kzoo.losses.DistillationLoss or a list of them. "
             f"Received: {[type(loss).__name__ for loss in wrong] or losses}"
         )
-    number = isinstance(task_weight, int | float) and 0 <= task_weight < float("inf")
-    if not isinstance(task_weight, Schedule) and not number:
+    check_weight("task_weight", task_weight)
+
+
+def check_weight(argument, value):
+    """Refuse what is neither a number >= 0 nor a schedule of the step."""
+    number = isinstance(value, int | float) and 0 <= value < float("inf")
+    if not isinstance(value, Schedule) and not number:
         raise ValueError(
-            "`task_weight` must be a number >= 0 or a schedule. "
-            f"Received: task_weight={task_weight!r}"
+            f"`{argument}` must be a number >= 0 or a schedule. Received: {argument}={value!r}"
         )
+
+
+def weight_at(weight, step):
+    """The weight at a step of the optimiser: a number as it is, of a schedule its value."""
+    return ops.cast(weight(step), "float32") if isinstance(weight, Schedule) else weight
 
 
 def check_variables(student, teachers):

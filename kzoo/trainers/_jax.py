@@ -43,6 +43,17 @@ def train_step(trainer, state, data):
     return logs, (*state[:3], metrics)
 
 
+def test_step(trainer, state, data):
+    """One batch of `evaluate`."""
+    logs, state = keras.Model.test_step(trainer, state, data)
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    trainable, non_trainable, metrics = state
+    with _scope(trainer, (trainable, non_trainable, (), metrics)) as scope:
+        found = trainer.measure_batch(x, y)
+    metrics = _values(scope, trainer.metrics_variables, metrics)
+    return {**trainer.without_terms(logs), **found}, (trainable, non_trainable, metrics)
+
+
 def _apply(trainer, update, state, batch):
     import jax
 
@@ -79,10 +90,11 @@ def _apply(trainer, update, state, batch):
 
 
 def _scope(trainer, state):
+    optimizer_variables = trainer.optimizer.variables if state[2] else ()
     variables = (
         trainer.trainable_variables,
         trainer.non_trainable_variables,
-        trainer.optimizer.variables,
+        optimizer_variables,
         trainer.metrics_variables,
     )
     mapping = [

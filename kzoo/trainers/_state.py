@@ -3,7 +3,7 @@
 import keras
 
 from kzoo.trainers._trackers import Trackers
-from kzoo.trainers.player_optimizers import players_of
+from kzoo.trainers.player_optimizers import for_each_player, players_of
 
 
 class State(keras.Model):
@@ -12,6 +12,11 @@ class State(keras.Model):
     Args:
         **kwargs: those of `keras.Model`.
     """
+
+    # Names of what `measure` gives.
+    measured = ()
+    # Whether one optimiser stands for a copy of it for each player.
+    copies_optimizer = False
 
     def __init__(self, **kwargs):
         # Inputs reach the trained model as they were given, as in its own `fit`.
@@ -32,10 +37,12 @@ class State(keras.Model):
 
     @optimizer.setter
     def optimizer(self, optimizer):
+        if self.copies_optimizer:
+            optimizer = for_each_player(optimizer, list(self.players()))
         self._hidden.compiled_with = optimizer
-        self._trackers = Trackers()  # other losses have other terms
+        self._trackers = Trackers(self.measured)  # other losses have other terms
         if (players := players_of(optimizer)) is not None:
-            players.assign_groups(lambda: {u.name: u.variables for u in self.updates()})
+            players.assign_groups(lambda: self.players())
 
     @property
     def metrics(self):

@@ -51,3 +51,10 @@ def train_step(trainer, data):
         prediction = y_pred if prediction is None else prediction
         losses.append(loss)
     return trainer.log_step(*batch, y_pred=prediction, loss=ops.sum(ops.stack(losses)))
+
+
+def test_step(trainer, data):
+    """One batch of `evaluate`."""
+    logs = trainer.without_terms(keras.Model.test_step(trainer, data))
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return {**logs, **trainer.measure_batch(x, y)}

@@ -48,3 +48,10 @@ def train_step(trainer, data):
         total = total + loss.detach()
     with torch.no_grad():
         return trainer.log_step(*batch, y_pred=prediction, loss=total)
+
+
+def test_step(trainer, data):
+    """One batch of `evaluate`."""
+    logs = trainer.without_terms(keras.Model.test_step(trainer, data))
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return {**logs, **trainer.measure_batch(x, y)}

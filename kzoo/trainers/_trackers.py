@@ -10,12 +10,16 @@ class Trackers:
 
     A plain object, so that Keras neither tracks it (a built model refuses new state,
     and the names are known at the first batch only) nor saves it.
+
+    Args:
+        names: those that are known before the first batch.
     """
 
-    def __init__(self):
-        self._means = {}
+    def __init__(self, names=()):
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
         self._terms = set()
         self._seen = None
+        self.known = False
 
     @property
     def metrics(self):
@@ -34,6 +38,10 @@ class Trackers:
 
     def __contains__(self, name):
         return name in self._means
+
+    def result(self, name):
+        """The mean so far."""
+        return self._means[name].result()
 
     def count(self, name):
         """Over how many samples a mean is taken so far."""
@@ -59,5 +67,6 @@ class Trackers:
             yield
             for name in self._seen:
                 self._means.setdefault(name, keras.metrics.Mean(name=name))
+            self.known = True
         finally:
             self._seen = None

@@ -1,13 +1,17 @@
 """A student learns from the labels and from a frozen teacher."""
 
 import keras
-from keras import ops
 
 from kzoo.losses import SoftTargets
 from kzoo.losses._projector import shared_projections
 from kzoo.registry import register
 from kzoo.trainers._batch import Batch
-from kzoo.trainers._checks import Schedule, check_arguments, check_variables
+from kzoo.trainers._checks import (
+    Schedule,
+    check_arguments,
+    check_variables,
+    weight_at,
+)
 from kzoo.trainers._course import Course
 from kzoo.trainers._labels import labels_for, warn_of_chance
 from kzoo.trainers._lesson import Told, acts, sides
@@ -168,7 +172,7 @@ class Distiller(Staged):
             student = self._course.read(batch.inputs, training=training)
             if self.task_weight != 0 and self._compile_loss is not None:
                 task = self.task_loss(y, student[OUTPUTS], sample_weight)
-                terms["task_loss"] = reduce_term(task, None) * _weight(self.task_weight, step)
+                terms["task_loss"] = reduce_term(task, None) * weight_at(self.task_weight, step)
             told = Told(training, labels_for(student[OUTPUTS], y), batch, self._course.read)
             for lesson in filter(lambda one: one.acting("fit"), self._course.lessons):
                 teacher = lesson.teacher.read(self.call_frozen, batch)
@@ -232,7 +236,3 @@ class Distiller(Staged):
 def _tiny(small):
     losses = SoftTargets(name="soft_targets")
     return Distiller(small("student"), small("teacher"), losses, name="distiller")
-
-
-def _weight(weight, step):
-    return ops.cast(weight(step), "float32") if isinstance(weight, Schedule) else weight

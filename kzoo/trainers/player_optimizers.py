@@ -176,6 +176,20 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         return cls(optimizers, name=config["name"])
 
 
+def for_each_player(optimizer, names):
+    """`PlayerOptimizers` with a copy of one optimiser for each name, unless it is one already."""
+    if players_of(optimizer) is not None:
+        return optimizer
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    inner = optimizer.inner_optimizer if scaled else optimizer
+    players = PlayerOptimizers({n: type(inner).from_config(inner.get_config()) for n in names})
+    if not scaled:
+        return players
+    known = optimizer.get_config()
+    kept = {key: known[key] for key in ("initial_scale", "dynamic_growth_steps")}
+    return keras.optimizers.LossScaleOptimizer(players, **kept)
+
+
 def players_of(optimizer):
     """The `PlayerOptimizers` that a trainer was compiled with, or `None`."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -185,7 +199,7 @@ def players_of(optimizer):
 
 def check_players(trainer):
     """Refuse one optimiser for several players."""
-    names = [update.name for update in trainer.updates()] if trainer.compiled else []
+    names = list(trainer.players()) if trainer.compiled else []
     if len(names) > 1 and players_of(trainer.optimizer) is None:
         raise ValueError(
             f"{type(trainer).__name__} has {len(names)} players; compile it with "

@@ -10,13 +10,14 @@ from keras import ops
 
 from kzoo.trainers._diagnosis import with_diagnosis
 from kzoo.trainers._discovery import discover_names
-from kzoo.trainers._state import State, call_unchanged
+from kzoo.trainers._evaluation import Evaluation
+from kzoo.trainers._state import call_unchanged
 from kzoo.trainers._terms import batch_size, reduce_term, regularization
 from kzoo.trainers.player_optimizers import check_players
 from kzoo.trainers.update import Update
 
 
-class Trainer(State):
+class Trainer(Evaluation):
     """Base class of the training methods: a method says what it minimises, this does the rest.
 
     Subclass it to write a method of your own. With one optimiser, implement
@@ -92,6 +93,10 @@ class Trainer(State):
     def updates(self):
         """The updates of one batch, in order: one, named `"model"`, unless overridden."""
         return [Update("model", self.compute_terms, self.trainable_variables)]
+
+    def players(self):
+        """Which optimiser moves what, player -> variables: one for each update by default."""
+        return {update.name: update.variables for update in self.updates()}
 
     def diagnose(self, logs, ignore=()):
         """Warn about what the first epoch shows. Called once in each `fit`.
@@ -176,11 +181,8 @@ class Trainer(State):
         return _backend().train_step(self, *args)
 
     def test_step(self, *args):
-        """As in Keras: the compiled loss of `call`, no terms, no frozen model."""
-        result = super().test_step(*args)
-        if isinstance(result, dict):
-            return self._without_terms(result)
-        return self._without_terms(result[0]), result[1]
+        """As in Keras: the compiled loss of `call`, no terms, no frozen model; and `measure`."""
+        return _backend().test_step(self, *args)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The compiled loss and that of the layers; 0 where there is neither."""
@@ -222,20 +224,10 @@ class Trainer(State):
         self._loss_tracker.update_state(loss, sample_weight=batch_size(x))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def _without_terms(self, logs):
-        return {name: value for name, value in logs.items() if name not in self._trackers}
-
-    def _get_metrics_result_or_logs(self, logs):
-        # Keras takes the means of all replicas where `logs` holds every metric's name;
-        # after a test step the terms are missing from it.
-        results = self.get_metrics_result()
-        known = set(logs) <= set(results)
-        return {name: results[name] for name in logs} if known else logs
-
     def _symbolic_build(self, iterator=None, data_batch=None):
         # Keras builds everything here before the first step. The names of the terms are
         # not known before `compute_terms` has run, so it runs once on symbols.
-        discover = self._fitting and _backend().DISCOVER and not self._trackers.metrics
+        discover = self._fitting and _backend().DISCOVER and not self._trackers.known
         if data_batch is None and discover:
             _, _, data = next(iter(iterator))
             data_batch = data[0] if isinstance(data, list | tuple) else next(data)

@@ -1,0 +1,264 @@
+"""Networks that learn together and teach each other."""
+
+import functools
+
+from keras import ops
+
+from kzoo.losses import soft_targets
+from kzoo.losses._arguments import check_choice, check_number
+from kzoo.registry import register
+from kzoo.trainers._batch import Batch
+from kzoo.trainers._checks import check_weight, weight_at
+from kzoo.trainers._classifiers import Classifiers
+from kzoo.trainers._configured import Configured
+from kzoo.trainers._consensus import CONSENSUS, gated, sources
+from kzoo.trainers._gate import gate
+from kzoo.trainers._networks import LOGITS, mean_of, player_names
+from kzoo.trainers._peers import Peers
+from kzoo.trainers._state import call_unchanged
+from kzoo.trainers._teaching import OUTPUTS
+from kzoo.trainers._terms import reduce_term
+from kzoo.trainers.update import Update
+
+
+@register(
+    "trainer",
+    paper="arXiv:1706.00384",
+    aliases=("DML", "DeepMutualLearning", "KDCL", "ONE"),
+    tiny={"build": lambda small: MutualLearning([small("first"), small("second")])},
+    players=("first", "second"),
+)
+class MutualLearning(Configured, Classifiers):
+    """Two or more networks learn from the labels and from each other's predictions.
+
+    Use it where there is no trained teacher: each network ends better than alone, also a large one
+    beside a small one. Any architectures go together, as long as they have the same classes.
+
+    Reference:
+        Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu, "Deep Mutual Learning", CVPR 2018,
+        arXiv:1706.00384.
+
+    Each of the K networks has an optimiser of its own and minimises
+
+        L_i = task_weight · task(y, p_i) + weight · mean_j T² KL(sg[q_ij] ‖ p_i) + regularization
+
+    where sg stops gradients and `consensus` says what q is:
+
+    | `consensus` | q, one or several | T | weight | task_weight | published as |
+    |---|---|---|---|---|---|
+    | `"peer"` | each other network, K − 1 of them | 1 | 1 | 1 | DML |
+    | `"mean"` | softmax of the mean of all logits / T | 4 | 0.5 | 0.5 | KDCL |
+    | `"leave_one_out"` | softmax of the mean of the others' logits / T | 2 | 0.5 | 0.5 | CL |
+    | `"gate"` | softmax of the logits weighted by a gate / T | 3 | 1 | 1 | ONE |
+
+    `mode="sequential"` is the paper's Algorithm 1: the networks move one after the other on each
+    batch, and each sees what the others predict after they have moved. It runs each network K
+    times a batch. `mode="simultaneous"` moves all at once by what they predicted before: one pass
+    each. In both modes peers predict as they train, with the statistics of the batch.
+
+    With `"gate"`, a small network reads the features of all networks at `gate_tap` (means over
+    space) and weighs their logits: `g = softmax(ReLU(BN(FC(f))))`. The gate is a player of its own,
+    `"gate"`, and the weighted logits have a loss on the labels of their own, which moves gate
+    and networks.
+
+    With `weight=0` the networks train side by side and ignore each other (see `FilterGrafting`).
+
+    `compile` takes one optimiser, of which each player gets a copy, or
+    `PlayerOptimizers({name: optimizer})` with a name for each network: its own, with a number
+    behind it where several have the same; `trainer.players()` lists them.
+
+    Terms are logged as `<name>_task_loss` and `<name>_mutual`, and beside them `<name>_accuracy` of
+    each network and `ensemble_accuracy` of the mean of their probabilities; the latter
+    by `evaluate` too. `accuracy` and other compiled metrics are the first network's, which
+    `predict` runs. `best()` is the network that was most accurate when last validated, `models`
+    are all, `ensemble` is the mean of their probabilities as one plain Keras model.
+
+    Args:
+        models: two or more networks, built or not.
+        mode: `"sequential"` or `"simultaneous"`.
+        consensus: `"peer"`, `"mean"`, `"leave_one_out"` or `"gate"`.
+        temperature: T > 0; `None` for the published one.
+        weight: weight of the mutual term, a number or a schedule of the step; `None` for the
+            published one. ONE raises it over 80 epochs as exp(−5 (1 − e / 80)²).
+        task_weight: weight of the compiled loss; `None` for the published one.
+        gate_tap: where the gate reads each network.
+        **kwargs: those of `keras.Model`.
+
+    Call arguments:
+        inputs: what the networks take.
+        training: whether they run in training mode.
+
+    Raises:
+        ValueError: for fewer than two networks, for networks that share variables or have different
+            classes, and for unknown names.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    import kzoo
+
+    def network(units, name):
+        return keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(units, "relu"), keras.layers.Dense(3)], name=name
+        )
+
+    peers = kzoo.trainers.MutualLearning([network(8, "small"), network(32, "large")])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    peers.compile("adam", loss, metrics=["accuracy"])
+    x, y = np.random.rand(8, 4), np.arange(8) % 3
+    peers.fit(x, y, validation_data=(x, y), verbose=0)
+    network = peers.best()  # a plain Keras model
+    ```
+
+    Differences from the papers: KDCL gives each network images augmented on their own, here all see
+    one batch. ONE's branches share their first layers, here the gate reads separate networks;
+    for a shared trunk see `CollaborativeLearning`.
+    """
+
+    copies_optimizer = True
+    configured = (
+        "models",
+        "mode",
+        "consensus",
+        "temperature",
+        "weight",
+        "task_weight",
+        "gate_tap",
+    )
+
+    def __init__(
+        self,
+        models,
+        mode="sequential",
+        consensus="peer",
+        temperature=None,
+        weight=None,
+        task_weight=None,
+        gate_tap="stage1",
+        **kwargs,
+    ):
+        check_choice("mode", mode, ("sequential", "simultaneous"))
+        check_choice("consensus", consensus, tuple(CONSENSUS))
+        names = player_names(models)
+        kwargs.setdefault("dtype", models[0].dtype_policy)
+        super().__init__((*names, "ensemble"), **kwargs)
+        published = CONSENSUS[consensus]
+        self.models = list(models)
+        self.mode, self.consensus, self.gate_tap = mode, consensus, gate_tap
+        self.temperature = published.temperature if temperature is None else temperature
+        self.weight = published.weight if weight is None else weight
+        self.task_weight = published.task_weight if task_weight is None else task_weight
+        check_number("temperature", self.temperature)
+        check_weight("weight", self.weight)
+        check_weight("task_weight", self.task_weight)
+        self.gate = gate(len(names)) if consensus == "gate" else None
+        self._names = tuple(names)
+        if all(model.built for model in self.models):
+            self._prepare()
+
+    def build(self, input_shape=None):
+        """Build the networks and the gate."""
+        for model in self.models:
+            if not model.built:
+                model.build(Batch.of(input_shape).inputs)
+        self._prepare()
+
+    def _prepare(self):
+        if self.built:
+            return
+        # Hidden, so that Keras does not track the networks a second time.
+        tap = None if self.gate is None else self.gate_tap
+        self._hidden.peers = Peers(self.models, self._names, tap)
+        if self.gate is not None:
+            self.gate.build((None, self._hidden.peers.gate_channels))
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """The first network's output."""
+        return self.models[0](Batch.of(inputs).inputs, training=training)
+
+    def compute_output_shape(self, input_shape):
+        """The first network's."""
+        return self.models[0].compute_output_shape(Batch.of(input_shape).inputs)
+
+    def players(self):
+        """The networks by name, and the gate."""
+        pairs = zip(self._names, self.models, strict=True)
+        players = {name: model.trainable_variables for name, model in pairs}
+        return players if self.gate is None else {**players, "gate": self.gate.trainable_variables}
+
+    def updates(self):
+        """Of `"sequential"` one for each player, of `"simultaneous"` one for all."""
+        if self.mode == "simultaneous":
+            return [Update("all", self._all_terms, self.trainable_variables)]
+        terms = [functools.partial(self._own_terms, index) for index in range(len(self.models))]
+        terms += [] if self.gate is None else [self._gate_terms]
+        pairs = zip(self.players().items(), terms, strict=True)
+        return [Update(name, own, variables) for (name, variables), own in pairs]
+
+    def _all_terms(self, x, y, sample_weight, training):
+        peers = self._hidden.peers
+        found = peers.read(Batch.of(x).inputs, training)
+        self.log_accuracies(peers.scores(found), x, y)
+        gates, terms = None, {}
+        if self.gate is not None:
+            gates = self.gate(peers.gate_features(found), training=training)
+            terms["gate_task_loss"] = self._ensemble_loss(found, gates, y, sample_weight)
+        for index, name in enumerate(self._names):
+            own = self._terms(index, found, gates, y, sample_weight)
+            terms |= {f"{name}_{key}": value for key, value in own.items()}
+        return found[0][OUTPUTS], terms
+
+    def _own_terms(self, index, x, y, sample_weight, training):
+        peers = self._hidden.peers
+        found = peers.read_one(self, index, Batch.of(x).inputs, training)
+        if index == 0:
+            self.log_accuracies(peers.scores(found), x, y)
+        gates, terms = None, {}
+        if self.gate is not None:
+            gates = call_unchanged(self.gate, peers.gate_features(found))
+            terms["ensemble_loss"] = self._ensemble_loss(found, gates, y, sample_weight)
+        terms |= self._terms(index, found, gates, y, sample_weight)
+        return found[0][OUTPUTS] if index == 0 else None, terms
+
+    def _gate_terms(self, x, y, sample_weight, training):
+        found = self._hidden.peers.read_one(self, None, Batch.of(x).inputs, training)
+        gates = self.gate(self._hidden.peers.gate_features(found), training=training)
+        return None, {"task_loss": self._ensemble_loss(found, gates, y, sample_weight)}
+
+    def _terms(self, index, found, gates, y, sample_weight):
+        """Task and mutual term of one network."""
+        step, terms = self.optimizer.iterations, {}
+        if self.task_weight != 0 and self._compile_loss is not None:
+            task = self.task_loss(y, found[index][OUTPUTS], sample_weight)
+            terms["task_loss"] = reduce_term(task, None) * weight_at(self.task_weight, step)
+        if self.weight != 0:
+            logits = [ops.stop_gradient(one[LOGITS]) for one in found]
+            gates = None if gates is None else ops.stop_gradient(gates)
+            taught = sources(self.consensus, logits, index, gates)
+            losses = [soft_targets(q, found[index][LOGITS], self.temperature) for q in taught]
+            mutual = reduce_term(sum(losses) / len(losses), sample_weight)
+            terms["mutual"] = mutual * weight_at(self.weight, step)
+        return terms
+
+    def _ensemble_loss(self, found, gates, y, sample_weight):
+        outputs = gated([one[LOGITS] for one in found], gates)
+        outputs = ops.softmax(outputs) if self._hidden.peers.probabilities else outputs
+        return self.task_loss(y, outputs, sample_weight)
+
+    def scores(self, inputs):
+        """The outputs of each network and the mean of their probabilities."""
+        peers = self._hidden.peers
+        return peers.scores(peers.read(Batch.of(inputs).inputs, False))
+
+    @property
+    def classifiers(self):
+        """The networks by name."""
+        return dict(zip(self._names, self.models, strict=True))
+
+    @property
+    def ensemble(self):
+        """A plain Keras model: the mean of the probabilities of all networks."""
+        return mean_of(self.models)
