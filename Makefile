@@ -37,7 +37,7 @@ lint: $(VENV)/tested
 
 bench: $(VENV)/installed
 	mkdir -p benchmarks/results
-	for script in dense_block distiller losses pipeline relational teacher_cache; do \
+	for script in dense_block distiller losses mutual_learning pipeline relational teacher_cache; do \
 	  $(BIN)/python benchmarks/$$script.py --out benchmarks/results/$$script.json || exit 1; \
 	done
 

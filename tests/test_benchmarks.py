@@ -90,6 +90,14 @@ def teacher_cache_rows():
         yield [name, *(f"{found[f'{clock}_{kind}_ratio']:.2f}" for clock in ("wall", "cpu"))]
 
 
+def mutual_learning_rows():
+    """What a step of mutual learning takes over a plain step of each network."""
+    for count, found in result("mutual_learning")["networks"].items():
+        for mode in ("simultaneous", "sequential"):
+            ratios = [found[f"{clock}_median_ratio"][f"{mode}_ratio"] for clock in ("wall", "cpu")]
+            yield [count, f'`"{mode}"`', *(f"{ratio:.2f}" for ratio in ratios)]
+
+
 def table(header, rows):
     rule = ["---"] * len(header)
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
@@ -104,6 +112,7 @@ def tables():
     yield table(["losses", "wall time ratio", "CPU time ratio"], losses_rows())
     yield table(["loss", "time ratio", "memory ratio"], relational_rows())
     yield table(["training", "wall time ratio", "CPU time ratio"], teacher_cache_rows())
+    yield table(["networks", "mode", "wall time ratio", "CPU time ratio"], mutual_learning_rows())
 
 
 def test_the_page_on_performance_repeats_the_results():

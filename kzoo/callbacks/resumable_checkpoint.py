@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kzoo.callbacks import _generators
+from kzoo.callbacks._arrays import array, finite
 from kzoo.registry import register
 from kzoo.whole_file import whole_file
 
@@ -129,8 +130,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         """Write the state now; return whether it was written."""
         self._tried = self._done
         variables = _variables(self.model)
-        arrays = {str(i): _array(v) for i, v in enumerate(variables)}
-        bad = [v.path for v, a in zip(variables, arrays.values(), strict=True) if not _finite(a)]
+        arrays = {str(i): array(v) for i, v in enumerate(variables)}
+        bad = [v.path for v, a in zip(variables, arrays.values(), strict=True) if not finite(a)]
         if bad:
             self._say(
                 f"Epoch {self._done} was not checkpointed: {len(bad)} variables hold NaN or "
@@ -206,16 +207,6 @@ def _ensure_built(model):
         )
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-
-
-def _array(variable):
-    array = keras.ops.convert_to_numpy(variable)
-    # NumPy files do not know bfloat16; float32 holds each of its values exactly.
-    return array.astype("float32") if array.dtype.kind == "V" else array
-
-
-def _finite(array):
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def _describe(variable):

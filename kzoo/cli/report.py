@@ -21,7 +21,7 @@ def report_(
     ] = False,
 ):
     """Redraw the tables and plots of finished runs from their results.json."""
-    from kzoo.recipes import files, plots, record, report
+    from kzoo.recipes import files, parts, plots, record, report
 
     if run is None:
         if temperature:
@@ -34,6 +34,8 @@ def report_(
         return
     results = files.read_json(run / files.RESULTS)
     console.print(report.terminal(report.rows_of(results), results["title"]))
+    if several := parts.table(results):
+        console.print(report.terminal(several, "All that came out of each training"))
     for sentence in filter(None, report.conclusions(results)):
         console.print(sentence)
     for path in plots.draw(results, run):

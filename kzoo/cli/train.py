@@ -48,7 +48,7 @@ def train(
 
     Example: kzoo train applications/digits-densenetbc.soft-targets --train.epochs 5
     """
-    from kzoo.recipes import flags, report, run, schema
+    from kzoo.recipes import flags, parts, report, run, schema
     from kzoo.recipes import record as recording
 
     path = recipe / "recipe.toml" if recipe.is_dir() else recipe
@@ -60,6 +60,8 @@ def train(
     out = out or pathlib.Path("runs") / f"{path.resolve().parent.name}-{described.run_id}"
     results = run.train(described, out, jobs=jobs, console=console)
     console.print(report.terminal(report.rows_of(results), described.title))
+    if several := parts.table(results):
+        console.print(report.terminal(several, "All that came out of each training"))
     for sentence in filter(None, report.conclusions(results)):
         console.print(sentence)
     if record:

@@ -239,6 +239,15 @@ class Dataset:
         view.spec = dataclasses.replace(self.spec, sizes=sizes)
         return view
 
+    def _with_train_labels(self, labels):
+        """A view of this data set with other labels of its training images."""
+        view = copy.copy(self)
+        images, published = self._arrays["train"]
+        changed = published.copy()
+        changed[self._indices["train"]] = labels
+        view._arrays = {**self._arrays, "train": (images, changed)}
+        return view
+
     def _split(self, split):
         if split not in self._indices:
             raise ValueError(f"Unknown split: {split!r}. {suggest(split, self._indices)}")

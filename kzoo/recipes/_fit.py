@@ -23,18 +23,19 @@ class Diverged(ValueError):
 
 
 def fit(
-    fitted, epochs, recipe, dataset, seed, folder, watch, validate=True
+    fitted, epochs, feed, dataset, seed, folder, watch, validate=True
 ) -> dict[str, list[float]]:
     """Fit to the end, wherever an earlier try stopped.
 
     Args:
         fitted: what is fitted, compiled.
         epochs: how many in all.
-        recipe: the `schema.Recipe`.
+        feed: how batches are made, see `plan.Phase.feed`.
         dataset: the `kzoo.data.Dataset` to train on.
         seed: of the batches.
         folder: of the checkpoint.
-        watch: function of the first epoch that returns further callbacks.
+        watch: function of the first epoch that returns the callbacks that change the model and
+            those that watch it.
         validate: whether each epoch ends with the validation split, where there is one.
 
     Returns:
@@ -48,24 +49,26 @@ def fit(
         fitted.build((None, *dataset.spec.image_shape))
     first_epoch = checkpoint.restore(fitted)
     stop = callbacks.StopOnNaN()
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    feed = dataset.pipeline if on_tensorflow else dataset.sequence
     if first_epoch < epochs:
-        fitted.fit(
-            feed(
+        change, others = watch(first_epoch)
+        images = {}
+        if not getattr(fitted, "data_free", False):
+            images["x"] = _batches(dataset)(
                 "train",
-                recipe.data.batch_size,
-                shuffle=True,
-                augment=recipe.data.augment,
+                shuffle=feed["sampler"] is None,
                 seed=seed,
                 first_epoch=first_epoch,
                 sample_index=asks_for_numbers(fitted),
-            ),
-            validation_data=_validation(feed, dataset) if validate else None,
+                **feed,
+            )
+        fitted.fit(
+            **images,
+            validation_data=_validation(dataset) if validate else None,
             initial_epoch=first_epoch,
             epochs=epochs,
             shuffle=False,
-            callbacks=[stop, Clock(), checkpoint, *watch(first_epoch)],
+            # What changes weights at the end of an epoch must come before they are kept.
+            callbacks=[stop, Clock(), *change, checkpoint, *others],
             verbose=0,
         )
     reason = stop.message or _not_finite(fitted, checkpoint.history)
@@ -99,7 +102,11 @@ def _finite_epochs(history):
     return {name: values[:whole] for name, values in history.items()}
 
 
-def _validation(feed, dataset):
+def _batches(dataset):
+    return dataset.pipeline if keras.backend.backend() == "tensorflow" else dataset.sequence
+
+
+def _validation(dataset):
     if dataset.spec.sizes.get("validation"):
-        return feed("validation", EVALUATION_BATCH)
+        return _batches(dataset)("validation", EVALUATION_BATCH)
     return None

@@ -1,12 +1,13 @@
 """Train one phase of one seed, from wherever an earlier try stopped."""
 
+import functools
 import pathlib
 import shutil
 
 import keras
 import numpy as np
 
-from kzoo.recipes import build, files
+from kzoo.recipes import _trainers, build, files
 from kzoo.recipes._fit import SPLITS, Diverged, fit
 from kzoo.recipes._log_probabilities import log_probabilities
 from kzoo.recipes._omitted import corrected
@@ -41,19 +42,21 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     files.writable_folder(folder)
     keras.utils.set_random_seed(seed + phase.seed_offset)
     seen = phase.sees(dataset)
-    steps = seen.steps("train", recipe.data.batch_size)
-    clock = build.Clock(phase.fit_epochs, steps, seen.spec.sizes["train"])
+    clock = phase.clock(recipe, seen)
     fitted, classifier = phase.make(finished, clock)
-    build.add_weight_decay(classifier, recipe.optimizer.weight_decay)
+    build.add_weight_decay(_decayed(fitted, classifier), recipe.optimizer.weight_decay)
+    method = phase.method
+    own = build.callbacks(method.callbacks, folder, recipe.optimizer.learning_rate)
     early = {}
     try:
         early = _pretrain(fitted, phase, recipe, seen, seed, folder, progress)
+        make = functools.partial(build.optimizer, epochs=phase.fit_epochs, steps=clock.steps)
         fitted.compile(
-            optimizer=build.optimizer(recipe.optimizer, epochs=phase.fit_epochs, steps=steps),
+            optimizer=_trainers.optimizer(fitted, make, method, recipe),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )
-        log = _fit(fitted, phase, recipe, seen, seed, folder, progress)
+        log = _fit(fitted, phase, recipe, seen, seed, folder, progress, own, clock.steps)
     except Diverged as error:
         if phase.losses is None:
             raise
@@ -66,9 +69,7 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     files.write_json(folder / files.LOG, log)
     trained = _bare(classifier, phase)
     files.write_whole(folder / files.WEIGHTS, trained.save_weights)
-    measured = {
-        split: measure(trained, dataset, split) for split in SPLITS if dataset.spec.sizes[split]
-    }
+    measured = _measured(trained, fitted, own, method, dataset)
     if phase.omit_classes:
         measured["omitted"] = corrected(trained, dataset, phase.omit_classes)
     if early:
@@ -87,6 +88,29 @@ def measure(classifier: keras.Model, dataset, split: str) -> dict[str, float]:
         "accuracy": float(np.mean(found.argmax(axis=1) == labels)),
         "loss": float(-np.take_along_axis(found, labels[:, None], axis=1).mean()),
     }
+
+
+def _measured(trained, fitted, callbacks, method, dataset):
+    """Accuracy of what came out, and of each part where that is several classifiers."""
+    splits = [split for split in SPLITS if dataset.spec.sizes[split]]
+    measured = {split: measure(trained, dataset, split) for split in splits}
+    parts = {
+        name: {split: measure(model, dataset, split) for split in splits}
+        for name, model in _trainers.outcomes(fitted, callbacks).items()
+    }
+    if method.shows is not None:
+        if method.shows not in parts:
+            raise ValueError(
+                f"shows of {method.name!r}: nothing called {method.shows!r} came out. Received: "
+                f"{', '.join(parts) or 'one classifier'}"
+            )
+        measured = dict(parts[method.shows])
+    return {**measured, "parts": parts} if parts else measured
+
+
+def _decayed(fitted, classifier):
+    """What weight decay acts on: all that classifies, not what only serves the training."""
+    return fitted if hasattr(type(fitted), "classifiers") else classifier
 
 
 def _finished(phase, folder):
@@ -110,28 +134,28 @@ def _pretrain(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[st
     epochs = phase.pretrain_epochs
     if not epochs:
         return {}
-    steps = dataset.steps("train", recipe.data.batch_size)
+    steps = phase.clock(recipe, dataset).steps
     stage = fitted.pretraining(build.optimizer(recipe.optimizer, epochs=epochs, steps=steps))
 
     def watch(first_epoch):
-        return [progress(f"{phase.name} (first stage)", seed, steps, epochs, first_epoch)]
+        return [], [progress(f"{phase.name} (first stage)", seed, steps, epochs, first_epoch)]
 
     # Batches of its own, so that the stage does not see those of the fit.
     own, folder = seed + _STAGE_SEED_OFFSET, folder / files.STAGE
-    return fit(stage, epochs, recipe, dataset, own, folder, watch, validate=False)
+    return fit(stage, epochs, phase.feed(recipe), dataset, own, folder, watch, validate=False)
 
 
-def _fit(fitted, phase, recipe, dataset, seed, folder, progress) -> dict[str, list[float]]:
+def _fit(fitted, phase, recipe, dataset, seed, folder, progress, own, steps):
     """Fit from the last good checkpoint; returns the log of all epochs."""
-    steps, epochs = dataset.steps("train", recipe.data.batch_size), phase.fit_epochs
+    epochs = phase.fit_epochs
 
     def watch(first_epoch):
         watching = [progress(phase.name, seed, steps, epochs, first_epoch)]
         if recipe.train.tensorboard and keras.backend.backend() == "tensorflow":
             watching.append(keras.callbacks.TensorBoard(folder / files.TENSORBOARD))
-        return watching
+        return own, watching
 
-    return fit(fitted, epochs, recipe, dataset, seed, folder / files.STATE, watch)
+    return fit(fitted, epochs, phase.feed(recipe), dataset, seed, folder / files.STATE, watch)
 
 
 def _last(log):

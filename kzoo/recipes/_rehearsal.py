@@ -1,6 +1,8 @@
 """What cannot be trained is an error before anything is."""
 
-from kzoo.recipes import _omitted, build, files
+import functools
+
+from kzoo.recipes import _omitted, _trainers, build, files
 
 
 def rehearse(recipe, dataset, phases, out) -> None:
@@ -19,12 +21,16 @@ def rehearse(recipe, dataset, phases, out) -> None:
     for phase in phases:
         if _is_finished(phase, recipe, out):
             continue
-        seen = phase.sees(dataset)
-        steps = seen.steps("train", recipe.data.batch_size)
-        clock = build.Clock(phase.fit_epochs, steps, seen.spec.sizes["train"])
+        clock = phase.clock(recipe, phase.sees(dataset))
         fitted, _ = phase.make(untrained, clock)
+        make = functools.partial(build.optimizer, epochs=1, steps=clock.steps)
         if phase.pretrain_epochs:
-            fitted.pretraining(build.optimizer(recipe.optimizer, epochs=1, steps=steps))
+            fitted.pretraining(make(recipe.optimizer))
+        _trainers.optimizer(fitted, make, phase.method, recipe)
+        build.callbacks(phase.method.callbacks, out, recipe.optimizer.learning_rate)
+        shown = phase.method.shows
+        if shown is not None and shown not in ("ensemble", *getattr(fitted, "classifiers", ())):
+            raise ValueError(f"shows of {phase.name!r}: no classifier {shown!r} comes out.")
         if phase.omit_classes:
             _omitted.check(dataset)
 

@@ -14,11 +14,13 @@ import keras
 import numpy as np
 
 from kzoo import trainers
-from kzoo.recipes import _device, build, files, plan, schema
+from kzoo.recipes import _device, _trainers, build, files, plan, schema
 from kzoo.recipes._fit import asks_for_numbers
 from kzoo.recipes._progress import Clock
+from kzoo.recipes.method_section import MethodSection
 
 _STEPS, _ROUNDS = 8, 4
+_PLAIN = MethodSection(name="plain")
 
 
 def in_fresh_process(recipe, phase: str, run: pathlib.Path) -> dict:
@@ -55,17 +57,15 @@ def measure(recipe, name: str, run: pathlib.Path) -> dict:
     """The same in this process: trained weights, training images, the best of a few rounds."""
     dataset = build.dataset(recipe.data)
     phases = {phase.name: phase for phase in plan.phases(recipe, dataset.spec)}
-    phase, size = phases[name], recipe.data.batch_size
+    phase = phases[name]
     trained = {n: _trained(p, recipe, run) for n, p in phases.items() if n in ("teacher", name)}
     clock = build.Clock(phase.fit_epochs, _STEPS, dataset.spec.sizes["train"])
     fitted, classifier = phase.make(trained, clock)
     # How long some steps take depends on what the student can: an attack wants right answers.
     classifier.set_weights(trained[name].get_weights())
-    fitted.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
-    images, labels = dataset.raw("train")
-    numbers = np.arange(_STEPS * size, dtype="int32") % len(images)
-    images, labels = dataset.normalize(images[numbers]), labels[numbers]
-    x = {"inputs": images, "sample_index": numbers} if asks_for_numbers(fitted) else images
+    still = _trainers.optimizer(fitted, lambda section: keras.optimizers.SGD(0.0), _PLAIN, recipe)
+    fitted.compile(still, "sparse_categorical_crossentropy")
+    images = _images(fitted, phase.feed(recipe), dataset)
     _device.forget_peak()
     with warnings.catch_warnings():
         # Of what a recipe shrunk to seconds has trained, nothing is good. A first stage is no step
@@ -73,13 +73,7 @@ def measure(recipe, name: str, run: pathlib.Path) -> dict:
         warnings.filterwarnings("ignore", message="The teacher .* no better than chance")
         warnings.filterwarnings("ignore", message="The loss .* has a stage before `fit`")
         log = fitted.fit(
-            x,
-            labels,
-            batch_size=size,
-            epochs=_ROUNDS,
-            shuffle=False,
-            verbose=0,
-            callbacks=[Clock()],
+            **images, epochs=_ROUNDS, shuffle=False, verbose=0, callbacks=[Clock()]
         ).history
     moved = {id(v): v for v in _moved(fitted)}
     own = {id(v) for v in classifier.trainable_variables}
@@ -88,6 +82,18 @@ def measure(recipe, name: str, run: pathlib.Path) -> dict:
         "peak_bytes": _device.peak_bytes(),
         "extra_parameters": sum(int(np.prod(v.shape)) for k, v in moved.items() if k not in own),
     }
+
+
+def _images(fitted, feed, dataset):
+    """What `fit` is given: a few whole batches as arrays, so that no step waits for its images."""
+    if getattr(fitted, "data_free", False):
+        return {"steps_per_epoch": _STEPS}
+    feed = {**feed, "augment": feed["augment"] if feed["views"] > 1 else None}
+    numbers = asks_for_numbers(fitted)
+    batches = dataset.sequence("train", drop_remainder=True, sample_index=numbers, **feed)
+    chosen = [batches[number % len(batches)] for number in range(_STEPS)]
+    x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *chosen)
+    return {"x": x, "y": y, "batch_size": len(y) // _STEPS}
 
 
 def _trained(phase, recipe, run):

@@ -32,28 +32,6 @@ def model(section, spec) -> keras.Model:
         raise ValueError(f"[model] {section.name}: {error}") from None
 
 
-def trainer(name: str, section, student: keras.Model, teacher: keras.Model, clock) -> keras.Model:
-    """A trainer of the zoo around a student and a teacher.
-
-    Args:
-        name: the trainer.
-        section: a `TrainerSection` or a `MethodSection`: the losses and further arguments.
-        student: the model to train.
-        teacher: the model to learn from.
-        clock: the `Clock` of the training.
-
-    Raises:
-        ValueError: where the constructor refuses the arguments.
-    """
-    constructor = registry.get("trainer", name).target
-    losses = [loss(one, clock) for one in section.losses]
-    arguments = {k: weight(v, clock) if k == "task_weight" else v for k, v in section.args.items()}
-    try:
-        return constructor(student, teacher, losses=losses, **arguments)
-    except TypeError as error:
-        raise ValueError(f"the trainer {name}: {error}") from None
-
-
 def loss(section, clock):
     """The distillation loss of a loss section.
 
@@ -72,6 +50,28 @@ def loss(section, clock):
         return constructor(**arguments)
     except TypeError as error:
         raise ValueError(f"the loss {section.name}: {error}") from None
+
+
+def unlabelled(name, spec):
+    """The training images of another data set, in the shape of this one's, normalised on their own.
+
+    Raises:
+        ValueError: where the number of channels differs.
+    """
+    other = data.load(name)
+    images = other.arrays("train")[0]
+    if other.spec.image_shape[-1] != spec.image_shape[-1]:
+        raise ValueError(
+            f"images = {name!r} have {other.spec.image_shape[-1]} channels, those of the recipe "
+            f"{spec.image_shape[-1]}. Give another data set."
+        )
+    resized = keras.ops.image.resize(images, spec.image_shape[:2], antialias=True)
+    return keras.ops.convert_to_numpy(resized)
+
+
+def scheduled(value, clock):
+    """An argument as it is; of a dict with a `schedule`, the schedule; see `weight`."""
+    return weight(value, clock) if isinstance(value, dict) and "schedule" in value else value
 
 
 def weight(value, clock):
@@ -106,6 +106,53 @@ class Clock:
     epochs: int
     steps: int
     samples: int
+
+
+def own_steps(section) -> int | None:
+    """The steps of an epoch of a trainer that takes no images; `None` for all others."""
+    if section.trained_by is None:
+        return None
+    constructor = registry.get("trainer", section.trained_by).target
+    if not getattr(constructor, "data_free", False):
+        return None
+    default = inspect.signature(constructor).parameters["steps_per_epoch"].default
+    return section.args.get("steps_per_epoch", default)
+
+
+def sampler(section, batch_size):
+    """The sampler of a sampler section; `None` for `None`.
+
+    Raises:
+        ValueError: where it refuses its arguments.
+    """
+    if section is None:
+        return None
+    constructor, arguments = getattr(data, section.name), dict(section.args)
+    if "batch_size" in inspect.signature(constructor).parameters:
+        arguments["batch_size"] = batch_size
+    try:
+        return constructor(**arguments)
+    except TypeError as error:
+        raise ValueError(f"the sampler {section.name}: {error}") from None
+
+
+def callbacks(sections, folder, rate):
+    """The callbacks of a method; they keep files in `folder`.
+
+    Raises:
+        ValueError: where one refuses its arguments.
+    """
+    made = []
+    for section in sections:
+        constructor = registry.get("callback", section.name).target
+        asked = inspect.signature(constructor).parameters
+        known = {"folder": folder / section.name, "learning_rate": rate}
+        known = {name: value for name, value in known.items() if name in asked}
+        try:
+            made.append(constructor(**{**known, **section.args}))
+        except TypeError as error:
+            raise ValueError(f"the callback {section.name}: {error}") from None
+    return made
 
 
 def optimizer(section, *, epochs: int, steps: int) -> keras.optimizers.Optimizer:

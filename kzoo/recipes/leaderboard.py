@@ -53,10 +53,10 @@ def table(results: dict) -> list[list[str]]:
     for name in order(results):
         row, other = rows[name], baseline(results, name)
         difference = "-" if other is None else _cells.signed(differences(results, name, other))
-        body.append([name, _cells.accuracy(row, "test"), difference, *_costs(results, row)])
+        body.append([name, _cells.accuracy(row, "test"), difference, *_costs(results, name)])
     for name in _students(results, diverged):
         row = rows[name]
-        body.append([name, _how_often(row), "-", *_costs(results, row)])
+        body.append([name, _how_often(row), "-", *_costs(results, name)])
     if "teacher" in rows:
         body.append(["teacher", _cells.accuracy(rows["teacher"], "test"), "-", "-", "-", "-"])
     return [list(COLUMNS), *body]
@@ -69,6 +69,15 @@ def baseline(results: dict, name: str) -> str | None:
     companions, a method is compared with what it is compared with alone. A row that diverged is
     compared with nothing, and nothing with it.
     """
+    other = _named(results, name) or _soft_targets(results)
+    if other is None or other == name:
+        return None
+    rows = results["rows"]
+    return None if diverged(rows[name]) or diverged(rows[other]) else other
+
+
+def _named(results, name):
+    """The row that the recipe says a row is compared with, or `None`."""
     companions = results["recipe"].get("companions", ())
     suffix = "".join(f" + {loss['name']}" for loss in companions)
     named = {
@@ -76,11 +85,7 @@ def baseline(results: dict, name: str) -> str | None:
         for m in results["recipe"]["methods"]
         for end in ("", suffix)
     }
-    other = named.get(name) or _soft_targets(results)
-    if other is None or other == name:
-        return None
-    rows = results["rows"]
-    return None if diverged(rows[name]) or diverged(rows[other]) else other
+    return named.get(name)
 
 
 def conclusions(results: dict) -> list[str]:
@@ -175,14 +180,17 @@ def _row_of(results, losses, **facts):
     return next((n for n, row in rows if all(row.get(k) == v for k, v in wanted.items())), None)
 
 
-def labels_alone(results: dict, row: dict) -> str | None:
-    """The row of the same model without any distillation; methods may have models of their own."""
-    return _row_of(results, [], parameters=row["parameters"])
+def labels_alone(results: dict, name: str) -> str | None:
+    """The row of the same model trained on the labels alone; methods may have their own models."""
+    named = _named(results, name)
+    if named is not None and results["rows"][named].get("losses") == []:
+        return named
+    return _row_of(results, [], parameters=results["rows"][name]["parameters"])
 
 
-def _costs(results, row):
-    plain = labels_alone(results, row)
-    own = row.get("training")
+def _costs(results, name):
+    plain = labels_alone(results, name)
+    own = results["rows"][name].get("training")
     if own is None:
         return ["-", "-", "-"]
     base = results["rows"][plain]["training"] if plain else None

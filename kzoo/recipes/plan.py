@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 import keras
 
 from kzoo import data
-from kzoo.recipes import build
+from kzoo.recipes import _trainers, build
+from kzoo.recipes.method_section import MethodSection
 from kzoo.recipes.sections import ModelSection
 
 _TEACHER_SEED_OFFSET = 1_000_003
+_FIT = MethodSection(name="fit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Phase:
         shared: whether it is trained once, for the first seed, and serves all.
         train_size: of the training images, a fixed subset.
         omit_classes: classes whose images it does not see.
-        losses: names of its distillation losses; `None` where no methods are compared.
+        losses: what acts beside the labels; `None` where no methods are compared.
         model: the section of its model, where it is another than the recipe's.
+        method: the section of the method; that of plain fit where no methods are compared.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Phase:
     omit_classes: tuple[int, ...] = ()
     losses: tuple[str, ...] | None = None
     model: ModelSection | None = None
+    method: MethodSection = _FIT
 
     @property
     def fit_epochs(self):
@@ -51,9 +55,31 @@ class Phase:
 
     def sees(self, dataset):
         """The data set that this phase trains on."""
-        if self.train_size is None and not self.omit_classes:
-            return dataset
-        return data.reduced(dataset, train_size=self.train_size, omit_classes=self.omit_classes)
+        if self.train_size is not None or self.omit_classes:
+            dataset = data.reduced(
+                dataset, train_size=self.train_size, omit_classes=self.omit_classes
+            )
+        if self.method.label_noise:
+            dataset = data.noisy_labels(dataset, self.method.label_noise)
+        return dataset
+
+    def feed(self, recipe):
+        """How its batches are made: arguments of `Dataset.sequence` beside seed and order."""
+        size = self.method.batch_size or recipe.data.batch_size
+        return {
+            "batch_size": size,
+            "augment": recipe.data.augment,
+            "sampler": build.sampler(self.method.sampler, size),
+            "views": self.method.views,
+        }
+
+    def clock(self, recipe, dataset):
+        """How long its fit is, on the data set that it sees."""
+        feed = self.feed(recipe)
+        steps = build.own_steps(self.method)
+        if steps is None:
+            steps = dataset.steps("train", feed["batch_size"], sampler=feed["sampler"])
+        return build.Clock(self.fit_epochs, steps, dataset.spec.sizes["train"])
 
 
 def phases(recipe, spec) -> list[Phase]:
@@ -67,18 +93,21 @@ def phases(recipe, spec) -> list[Phase]:
     plan = [_teacher(recipe, spec)]
     if recipe.trainer.compare_alone:
         plan.append(Phase("student alone", epochs, 0, _alone(student), student))
-    make = _distilled(recipe.trainer.name, recipe.trainer, student)
+    make = _trained(recipe.trainer.name, recipe.trainer, student, recipe, spec)
     pretrain = recipe.trainer.pretrain_epochs
     return [*plan, Phase("distilled student", epochs, 0, make, student, pretrain)]
 
 
 def _methods(recipe, spec):
-    """One shared teacher, then each method, alone and with the companions."""
-    plan, makers = [dataclasses.replace(_teacher(recipe, spec), shared=True)], {}
+    """One shared teacher where one is needed, then each method, alone and with the companions."""
+    plan, makers = [], {}
+    if any(method.needs_teacher for method in recipe.methods):
+        plan.append(dataclasses.replace(_teacher(recipe, spec), shared=True))
     for name, method in recipe.variants():
         model = method.model or recipe.model
         student = makers.setdefault(model.model_dump_json(), _maker(model, spec))
-        make = _distilled("Distiller", method, student) if method.losses else _alone(student)
+        trainer = method.trained_by
+        make = _trained(trainer, method, student, recipe, spec) if trainer else _alone(student)
         plan.append(
             Phase(
                 name,
@@ -89,8 +118,9 @@ def _methods(recipe, spec):
                 method.pretrain_epochs,
                 train_size=method.train_size,
                 omit_classes=tuple(method.omit_classes),
-                losses=tuple(loss.name for loss in method.losses),
+                losses=method.acting,
                 model=method.model,
+                method=method,
             )
         )
     return plan
@@ -117,9 +147,8 @@ def _alone(maker):
     return make
 
 
-def _distilled(name, section, maker):
+def _trained(name, section, maker, recipe, spec):
     def make(finished, clock):
-        classifier = maker()
-        return build.trainer(name, section, classifier, finished["teacher"], clock), classifier
+        return _trainers.trainer(name, section, maker, finished, clock, recipe, spec)
 
     return make

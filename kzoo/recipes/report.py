@@ -7,7 +7,7 @@ import pathlib
 import rich.box
 import rich.table
 
-from kzoo.recipes import _cells, files, leaderboard, markdown
+from kzoo.recipes import _cells, files, leaderboard, markdown, parts
 
 _COLUMNS = (
     "model",
@@ -95,6 +95,8 @@ def card(results: dict) -> str:
     environment = results["environment"]
     seconds = sum(run["seconds"] for row in results["rows"].values() for run in row["per_seed"])
     lines = [markdown.table(rows_of(results)), ""]
+    if several := parts.table(results):
+        lines += ["All that came out of each training:\n", markdown.table(several), ""]
     lines += [sentence for sentence in conclusions(results) if sentence]
     for source, found in results["published"].items():
         lines.append(
@@ -116,13 +118,11 @@ def card(results: dict) -> str:
     return "\n".join(lines)
 
 
-def _alone(results, row):
+def _alone(results, name):
     """The row of the same model trained on the labels, for as many updates."""
-    return (
-        "student alone"
-        if not leaderboard.has_methods(results)
-        else leaderboard.labels_alone(results, row)
-    )
+    if not leaderboard.has_methods(results):
+        return "student alone"
+    return leaderboard.labels_alone(results, name)
 
 
 def index(folder: pathlib.Path) -> str:
@@ -132,7 +132,7 @@ def index(folder: pathlib.Path) -> str:
         results = files.read_json(path)
         last = leaderboard.shown_row(results)
         row = results["rows"][last]
-        alone = results["rows"].get(_alone(results, row), {})
+        alone = results["rows"].get(_alone(results, last), {})
         rows.append(
             [
                 f"[{path.parent.name}](applications/{path.parent.name})",

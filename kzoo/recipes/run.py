@@ -230,6 +230,8 @@ def _chosen(phases, rows):
     if not methods:
         return phases[-1]
     methods = [phase for phase in methods if not leaderboard.diverged(rows[phase.name])]
+    # What such rows show is more than the classifier that would be exported.
+    methods = [phase for phase in methods if phase.method.shows is None] or methods
     if not methods:
         raise ValueError("Every method diverged. Lower optimizer.learning_rate and start anew.")
     return max(methods, key=lambda p: rows[p.name].get("validation", {}).get("accuracy", 0.0))

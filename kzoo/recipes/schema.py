@@ -10,11 +10,11 @@ import pydantic
 
 from kzoo import registry
 from kzoo.recipes import files
+from kzoo.recipes.method_section import MethodSection, arguments_of
 from kzoo.recipes.sections import (
     DataSection,
     ExportSection,
     LossSection,
-    MethodSection,
     ModelSection,
     OptimizerSection,
     Section,
@@ -22,7 +22,7 @@ from kzoo.recipes.sections import (
     TrainSection,
 )
 
-_SMOKE_METHODS = 3
+_SMOKE_METHODS, _SMOKE_BATCH = 3, 16
 
 
 class Recipe(Section):
@@ -46,10 +46,16 @@ class Recipe(Section):
 
     @pydantic.model_validator(mode="after")
     def _teacher_where_needed(self):
-        if (self.teacher is None) != (self.trainer.name is None and not self.methods):
+        needed = self.trainer.name is not None or any(m.needs_teacher for m in self.methods)
+        if (needed and self.teacher is None) or (self.teacher and not (needed or self.methods)):
             raise ValueError(
                 "[teacher] and [trainer] name belong together: give both, or neither for plain "
-                "fit. [[methods]] need a [teacher] too"
+                "fit. [[methods]] whose trainer learns from a teacher need a [teacher] too"
+            )
+        if self.trainer.name is not None and "teacher" not in arguments_of(self.trainer.name):
+            raise ValueError(
+                f"[trainer] name: {self.trainer.name} has no teacher. Give it as the trainer of "
+                "one of [[methods]]"
             )
         rows = ["teacher", *(name for name, _ in self.variants())]
         folders = [files.folder_name(row) for row in rows]
@@ -119,9 +125,9 @@ class Recipe(Section):
             _merge(
                 self.model_dump(),
                 {
-                    "methods": [_smoke(method) for method in self.methods[:_SMOKE_METHODS]],
+                    "methods": [_smoke(method) for method in _few(self.methods)],
                     "trainer": {"pretrain_epochs": first},
-                    "data": {"train_size": 64, "batch_size": 16},
+                    "data": {"train_size": 64, "batch_size": _SMOKE_BATCH},
                     "train": {
                         "epochs": 1 + first,
                         "teacher_epochs": 1,
@@ -134,9 +140,25 @@ class Recipe(Section):
         )
 
 
+def _few(methods):
+    """The first ones, and of the others one of each kind."""
+    kinds = {}
+    for number, method in enumerate(methods):
+        kind = (method.trained_by, *(callback.name for callback in method.callbacks))
+        kinds.setdefault(number if number < _SMOKE_METHODS else kind, method)
+    seen = {m.trained_by for m in methods[:_SMOKE_METHODS]}
+    return [
+        method
+        for kind, method in kinds.items()
+        if isinstance(kind, int) or method.callbacks or method.trained_by not in seen
+    ]
+
+
 def _smoke(method):
     first = min(method.pretrain_epochs, 1)
     changed = {"epochs": 1 + first, "pretrain_epochs": first, "train_size": None, "against": None}
+    if method.batch_size is not None:
+        changed["batch_size"] = _SMOKE_BATCH
     return {**method.model_dump(), **changed}
 
 

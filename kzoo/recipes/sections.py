@@ -8,6 +8,7 @@ from kzoo import registry
 
 _Positive = Annotated[int, pydantic.Field(gt=0)]
 _Rate = Annotated[float, pydantic.Field(gt=0)]
+Schedule = Literal["constant", "cosine", "step"]
 
 
 class Section(pydantic.BaseModel):
@@ -80,31 +81,6 @@ class TrainerSection(Section):
         return value and registry.get("trainer", value).name
 
 
-class MethodSection(Section):
-    """One of several ways to train the model, side by side under the same budget."""
-
-    name: str = pydantic.Field(description="the row of the tables", pattern=r"[^\W_]")
-    losses: list[LossSection] = pydantic.Field([], description="none: plain fit on the labels")
-    args: dict[str, Any] = pydantic.Field({}, description="further arguments of the Distiller")
-    pretrain_epochs: int = pydantic.Field(
-        0, ge=0, description="epochs of `epochs` that are spent on the stage before fit"
-    )
-    companions: bool = pydantic.Field(
-        True, description="also train it together with the recipe's companions"
-    )
-    against: str | None = pydantic.Field(
-        None, description="row that it is compared with; soft targets alone where absent"
-    )
-    model: ModelSection | None = pydantic.Field(None, description="in place of [model]")
-    epochs: _Positive | None = pydantic.Field(None, description="in place of train.epochs")
-    train_size: _Positive | None = pydantic.Field(
-        None, description="fixed subset of train that this method sees"
-    )
-    omit_classes: list[int] = pydantic.Field(
-        [], description="classes whose images this method never sees; their bias is corrected after"
-    )
-
-
 class OptimizerSection(Section):
     """The optimiser and its learning rate."""
 
@@ -115,7 +91,7 @@ class OptimizerSection(Section):
     weight_decay: float = pydantic.Field(
         0.0, ge=0, description="coupled with the gradient, as the papers do; on kernels"
     )
-    schedule: Literal["constant", "cosine", "step"] = pydantic.Field(
+    schedule: Schedule = pydantic.Field(
         "cosine", description="step: a tenth at 50 % and 75 % of the updates"
     )
     warmup_epochs: int = pydantic.Field(0, ge=0, description="linear rise, cosine only")

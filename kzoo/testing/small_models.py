@@ -6,11 +6,14 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from kzoo import taps
 from kzoo.registry import Entry
 from kzoo.testing.battery import expect
 from kzoo.testing.subjects import random_array, sub_layers
 
 CLASSES = 3
+# Names of models that only run begin so; a generalist is a part of what comes out as well.
+FROZEN = ("teacher", "generalist")
 MOMENTUM = 0.9
 
 
@@ -36,15 +39,17 @@ class Subject:
 
     Attributes:
         trainer: the trainer.
-        frozen: the models whose name begins with `teacher`.
-        trained: the other models.
+        frozen: the models whose name begins with `teacher` or `generalist`.
+        trained: the other models, and those that the trainer made itself.
         flags: `trainable` of every layer of the frozen models, before the trainer.
+        data: whether `fit` takes data.
     """
 
     trainer: keras.Model
     frozen: list[keras.Model]
     trained: list[keras.Model]
     flags: list[bool]
+    data: bool = True
 
     @property
     def result(self) -> keras.Model:
@@ -54,8 +59,9 @@ class Subject:
     def fit(self, epochs: int = 1, **options: Any) -> dict[str, list[float]]:
         """Train on the eight images, one batch an epoch; the history of the logs."""
         x, y = batch()
-        given = {"x": x, "y": y, "batch_size": len(x), "shuffle": False, "verbose": 0}
-        return self.trainer.fit(**{**given, "epochs": epochs, **options}).history
+        given = {"x": x, "y": y, "batch_size": len(x), "shuffle": False}
+        given = given if self.data else {"steps_per_epoch": 1}
+        return self.trainer.fit(**{**given, "verbose": 0, "epochs": epochs, **options}).history
 
 
 def batch() -> tuple[np.ndarray, np.ndarray]:
@@ -118,9 +124,14 @@ def subject(
     made: dict[str, keras.Model] = {}
     flags: list[bool] = []
 
-    def small(name: str) -> keras.Model:
-        made[name] = model = small_classifier(name, regularizer)
-        if name.startswith("teacher"):
+    def small(name: str, before: str | None = None, after: str | None = None) -> keras.Model:
+        model = small_classifier(name, regularizer)
+        if before or after:
+            piece = taps.cut(model, before or after)[0 if before else 1]
+            # A clone, for the layers of the piece keep the rest of the model alive.
+            model = keras.models.clone_model(piece)
+        made[name] = model
+        if name.startswith(FROZEN):
             flags.extend(trainable_flags([model]))
             for weight in model.trainable_weights:
                 weight.assign(weight + shake_teacher * random_array(tuple(weight.shape), 3))
@@ -134,10 +145,11 @@ def subject(
         run_eagerly=eager,
         jit_compile=False if eager else "auto",
     )
-    frozen = [model for name, model in made.items() if name.startswith("teacher")]
-    trained = [model for name, model in made.items() if not name.startswith("teacher")]
+    frozen = [model for name, model in made.items() if name.startswith(FROZEN)]
+    trained = [model for name, model in made.items() if not name.startswith(FROZEN)]
+    trained += entry.tiny.get("made", lambda trainer: [])(trainer)
     ModeProbe.modes.clear()
-    return Subject(trainer, frozen, trained, flags)
+    return Subject(trainer, frozen, trained, flags, entry.facts.get("data", True))
 
 
 def _optimizer(entry: Entry) -> keras.optimizers.Optimizer:

@@ -1,5 +1,6 @@
 """The battery of trainers, second part: loops, logs, saving and what comes out."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -40,7 +41,11 @@ def eager_equals_graph(entry: Entry) -> None:
 def loss_falls(entry: Entry) -> None:
     """Thirty steps on eight images lower the loss."""
     losses = _graph_logs(entry)["loss"]
-    expect(losses[-1] < 0.9 * losses[0], f"The loss goes from {losses[0]:.4g} to {losses[-1]:.4g}.")
+    fall = losses[0] - losses[-1]
+    # A loss with an entropy in it may be negative.
+    expect(
+        fall > 0.1 * abs(losses[0]), f"The loss goes from {losses[0]:.4g} to {losses[-1]:.4g}."
+    )
 
 
 @check("trainer")
@@ -68,12 +73,11 @@ def save_and_resume(entry: Entry) -> None:
         path = Path(folder) / "trainer.keras"
         case.trainer.save(path)
         loaded = keras.saving.load_model(path)
-    x, y = batch()
+    x = batch()[0]
     expect_close(loaded(x), case.trainer(x), "Output after loading", 1e-6)
     expect(loaded.compiled, "The loaded trainer is not compiled.")
-    options = {"batch_size": len(x), "shuffle": False, "verbose": 0}
     for trainer in (case.trainer, loaded):
-        trainer.fit(x, y, epochs=2, **options)
+        dataclasses.replace(case, trainer=trainer).fit(epochs=2)
     first, second = (values(t.trainable_variables) for t in (case.trainer, loaded))
     expect_close(second, first, "Weights after resuming", 1e-5)
     expect_close(loaded(x), case.trainer(x), "Output after resuming", 1e-5)

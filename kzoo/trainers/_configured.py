@@ -1,6 +1,7 @@
 """Configurations of trainers whose constructor's arguments are kept as attributes."""
 
 import keras
+import numpy as np
 
 
 class Configured:
@@ -20,7 +21,8 @@ class Configured:
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`."""
         config = dict(config)
-        for name in cls.configured:
+        # Arrays are put in by a subclass that stores them elsewhere.
+        for name in (n for n in cls.configured if not isinstance(config[n], np.ndarray)):
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )

@@ -19,7 +19,9 @@ class _Probe(keras.Operation):
         self.trainer = trainer
 
     def call(self, *batch):
-        return sum(self.trainer.run_update(u, *batch)[1] for u in self.trainer.updates())
+        # In a scope that keeps what layers add to the loss, as training does: it is a term too.
+        with keras.StatelessScope(collect_losses=True):
+            return sum(self.trainer.run_update(u, *batch)[1] for u in self.trainer.updates())
 
 
 def _dtype(tensor):

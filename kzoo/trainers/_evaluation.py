@@ -29,6 +29,13 @@ class Evaluation(State):
         """The logs of Keras' test step, which holds a value for each mean."""
         return {name: value for name, value in logs.items() if name not in self._trackers}
 
+    def get_metrics_result(self):
+        """As in Keras, without compiled metrics that no prediction has reached yet."""
+        compiled = self._compile_metrics
+        if compiled is None or compiled.built:
+            return super().get_metrics_result()
+        return {mean.name: mean.result() for mean in self.metrics if mean is not compiled}
+
     def _get_metrics_result_or_logs(self, logs):
         # Keras takes the means of all replicas where `logs` holds every metric's name;
         # after a test step the terms are missing from it.

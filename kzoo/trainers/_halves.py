@@ -1,13 +1,14 @@
-"""Trainers of one model whose batches hold two images for each position: the base, and halves."""
+"""The base of trainers on batches of pairs, one of each in the first half and one in the second."""
 
 import warnings
+from typing import ClassVar
 
 import keras
 from keras import ops
 
 from kzoo import taps
 from kzoo.trainers._batch import Batch
-from kzoo.trainers._checks import Schedule, check_weight
+from kzoo.trainers._checks import Schedule, check_weight, weight_at
 from kzoo.trainers._configured import Configured
 from kzoo.trainers._labels import labels_for
 from kzoo.trainers._networks import LOGITS
@@ -16,19 +17,21 @@ from kzoo.trainers.trainer import Trainer
 
 
 class HalvesTrainer(Configured, Trainer):
-    """A trainer of one model: position i of the first half of a batch goes with i of the second.
+    """A trainer of one model; position i of the first half of a batch goes with i of the second.
 
     Args:
         model: the model, built or not.
-        further: taps to read beside its outputs and logits.
-        weights: weights of terms by the name of their argument; kept as attributes.
+        weights: the arguments that weigh terms, kept as attributes.
+        further: taps to read beside outputs and logits.
         **kwargs: those of `keras.Model`.
     """
 
-    # How batches are made, for errors and warnings.
-    expected = ""
+    # Where such batches come from.
+    source = ""
+    # Term -> the argument that weighs it.
+    weighed_by: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, model, further, weights, **kwargs):
+    def __init__(self, model, weights, further=(), **kwargs):
         if not isinstance(model, keras.Model):
             raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
         for name, weight in weights.items():
@@ -39,13 +42,12 @@ class HalvesTrainer(Configured, Trainer):
         for name, weight in weights.items():
             setattr(self, name, weight)
         self._further = tuple(further)
-        self._scheduled = any(isinstance(weight, Schedule) for weight in weights.values())
         if model.built:
             self._prepare()
 
     @property
     def student(self):
-        """The model that is trained."""
+        """The model."""
         return self.model
 
     def build(self, input_shape=None):
@@ -55,14 +57,13 @@ class HalvesTrainer(Configured, Trainer):
         self._prepare()
 
     def _prepare(self):
-        if self.built:
-            return
-        # Hidden, so that Keras does not track the model a second time.
-        self._hidden.read = taps.extractor(self.model, [OUTPUTS, LOGITS, *self._further])
-        self.built = True
+        if not self.built:
+            # Hidden, so that Keras does not track the model a second time.
+            self._hidden.read = taps.extractor(self.model, [OUTPUTS, LOGITS, *self._further])
+            self.built = True
 
     def call(self, inputs, training=None):
-        """The model's output, for any batch."""
+        """The model's output; of any batch."""
         return self.model(Batch.of(inputs).inputs, training=training)
 
     def compute_output_shape(self, input_shape):
@@ -70,38 +71,49 @@ class HalvesTrainer(Configured, Trainer):
         return self.model.compute_output_shape(Batch.of(input_shape).inputs)
 
     def halves(self, value):
-        """Both halves of a tensor, or of each tensor of a structure; `None` stays `None`.
+        """Both halves of each tensor of a structure; `None` stays `None`.
 
         Raises:
             ValueError: for an odd number of samples, where it is known.
         """
-        for tensor in keras.tree.flatten(value):
-            size = None if tensor is None else tensor.shape[0]
-            if isinstance(size, int) and size % 2:
-                raise ValueError(
-                    f"{type(self).__name__} needs batches of an even number of samples, two "
-                    f"halves. Received: a batch of {size}. Make them with {self.expected}."
-                )
+        sizes = [tensor.shape[0] for tensor in keras.tree.flatten(value) if tensor is not None]
+        odd = [size for size in sizes if isinstance(size, int) and size % 2]
+        if odd:
+            raise ValueError(
+                f"{type(self).__name__} needs batches of two halves, so of an even number of "
+                f"samples. Received: a batch of {odd[0]}. Make them with {self.source}."
+            )
         return tuple(_half(value, number) for number in (0, 1))
 
+    def weigh(self, terms):
+        """The terms times their weights, without those that are `None` or weigh 0."""
+        step = self.optimizer.iterations
+        weights = {name: getattr(self, self.weighed_by[name]) for name in terms}
+        return {
+            name: term * weight_at(weights[name], step)
+            for name, term in terms.items()
+            if term is not None and weights[name] != 0
+        }
+
     def log_pairs(self, outputs, x, y):
-        """Log `same_class`, the share of positions at which both halves have the same label."""
+        """Log `same_class`, the share of positions at which both halves have one label."""
         labels = labels_for(outputs, y)
         if labels is not None:
             first, second = self.halves(labels)
             self.log("same_class", ops.cast(first == second, "float32"), x)
 
     def diagnose(self, logs, ignore=()):
-        """Warn about batches that are no pairs, and terms that stayed 0."""
-        scheduled = self.term_names if self._scheduled else ()
-        super().diagnose(logs, (*ignore, *scheduled))
+        """Warn about terms that stayed 0 and batches that are no pairs."""
+        weights = {term: getattr(self, name) for term, name in self.weighed_by.items()}
+        quiet = [term for term, weight in weights.items() if isinstance(weight, Schedule)]
+        super().diagnose(logs, (*ignore, *quiet))
         share = logs.get("same_class", 1.0)
         if share < 1.0 - 1e-6:
             warnings.warn(
-                f"In {share:.1%} of the pairs of the first epoch both samples are of one class; "
-                f"{type(self).__name__} expects all. Position i of the first half of a batch must "
-                f"go with position i of its second half. Make batches with {self.expected}, and "
-                "give `fit` neither `shuffle=True` nor several replicas.",
+                f"Only {share:.1%} of the pairs of the first epoch are of one class. "
+                f"{type(self).__name__} compares position i of the first half of a batch with "
+                f"position i of the second. Make batches with {self.source}; give arrays to `fit` "
+                "with `shuffle=False`; and let no distribution strategy cut batches.",
                 stacklevel=2,
             )
 

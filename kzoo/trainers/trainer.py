@@ -227,12 +227,17 @@ class Trainer(Evaluation):
     def _symbolic_build(self, iterator=None, data_batch=None):
         # Keras builds everything here before the first step. The names of the terms are
         # not known before `compute_terms` has run, so it runs once on symbols.
-        discover = self._fitting and _backend().DISCOVER and not self._trackers.known
-        if data_batch is None and discover:
+        if data_batch is None and self._names_are_missing():
             _, _, data = next(iter(iterator))
             data_batch = data[0] if isinstance(data, list | tuple) else next(data)
         super()._symbolic_build(iterator=iterator, data_batch=data_batch)
-        if discover:
+        self._discover(data_batch)
+
+    def _names_are_missing(self):
+        return self._fitting and _backend().DISCOVER and not self._trackers.known
+
+    def _discover(self, data_batch):
+        if self._names_are_missing():
             discover_names(self, data_batch)
 
 

@@ -59,7 +59,27 @@ def test_run_id_ignores_titles_and_defaults_but_not_settings(write):
             DISTILLED + '[[methods]]\nname = "a"',
             r"give \[\[methods\]\] or \[trainer\] name, not both",
         ),
-        (MINIMAL + '[[methods]]\nname = "a"', r"\[\[methods\]\] need a \[teacher\] too"),
+        (
+            MINIMAL + '[[methods]]\nname = "a"\n' + LOSSES,
+            r"whose trainer learns from a teacher need a \[teacher\] too",
+        ),
+        (
+            MINIMAL + '[[methods]]\nname = "a"\ntrainer = "AdversarialDistillation"',
+            r"whose trainer learns from a teacher need a \[teacher\] too",
+        ),
+        (
+            MINIMAL + '[teacher]\nname = "LeNet5"\n[trainer]\nname = "DML"',
+            r"MutualLearning has no teacher. Give it as the trainer of one of \[\[methods\]\]",
+        ),
+        (
+            MINIMAL + '[[methods]]\nname = "a"\nsampler = { name = "Pairs" }',
+            r"unknown sampler 'Pairs'",
+        ),
+        (
+            MINIMAL + '[[methods]]\nname = "a"\ncallbacks = [{ name = "Graft" }]',
+            r"Unknown callback: 'Graft'",
+        ),
+        (MINIMAL + '[[methods]]\nname = "a"\nlabel_noise = 1.0', r"label_noise: .*less than 1"),
         (METHODS + '[[methods]]\nname = "a"', r"needs a name of its own"),
         (METHODS + '[[methods]]\nname = "teacher"', r"other than 'teacher'"),
         (
