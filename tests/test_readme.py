@@ -41,6 +41,21 @@ def test_the_code_of_the_page_on_distillation_runs():
     run(page, "".join(code_of(page)))
 
 
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:The teacher .* no better than chance")
+def test_the_code_of_the_page_on_learning_without_a_teacher_runs():
+    page = ROOT / "docs" / "without-a-teacher.md"
+    run(page, "".join(code_of(page)))
+
+
+def test_the_page_on_learning_without_a_teacher_names_every_method():
+    text = (ROOT / "docs" / "without-a-teacher.md").read_text()
+    trainers = [entry.name for entry in registry.entries("trainer") if entry.name != "Distiller"]
+    for name in [*trainers, "FilterGrafting", "SnapshotEnsemble"]:
+        assert f"| `{name}`" in text, name
+        assert f": `{name}`\n" in text, name
+
+
 def test_the_page_on_distillation_names_every_loss():
     text = (ROOT / "docs" / "distillation.md").read_text()
     for entry in registry.entries("loss"):

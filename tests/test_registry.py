@@ -25,7 +25,7 @@ FACTS = {
     "loss": {"per_sample", "zero_at_equal", "logits"},
     "schedule": set(),
     "application": {"parameters", "stages", "min_size"},
-    "trainer": {"players", "passes"},
+    "trainer": {"players", "passes", "data"},
     "callback": set(),
     "dataset": {"argument"},
 }
@@ -92,7 +92,7 @@ class TestRegister:
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{entry.name}")
 class TestEntries:
     def test_tiny_and_facts_have_the_keys_of_the_kind(self, entry: Entry):
-        assert set(entry.tiny) - {"context"} == TINY[entry.kind] or entry.kind == "callback"
+        assert set(entry.tiny) - {"context", "made"} == TINY[entry.kind] or entry.kind == "callback"
         assert set(entry.facts) <= FACTS[entry.kind]
 
     def test_expected_failures_name_checks_and_reasons(self, entry: Entry):

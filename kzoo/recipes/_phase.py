@@ -110,7 +110,9 @@ def _measured(trained, fitted, callbacks, method, dataset):
 
 def _decayed(fitted, classifier):
     """What weight decay acts on: all that classifies, not what only serves the training."""
-    return fitted if hasattr(type(fitted), "classifiers") else classifier
+    moved = {id(v) for v in fitted.trainable_variables}
+    kept = any(id(v) not in moved for v in classifier.trainable_variables)
+    return fitted if kept or hasattr(type(fitted), "classifiers") else classifier
 
 
 def _finished(phase, folder):

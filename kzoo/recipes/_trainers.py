@@ -11,7 +11,8 @@ def trainer(name, section, make_model, finished, clock, recipe, spec):
     """A trainer of the zoo and the classifier that comes out of it.
 
     Its constructor says by the names of its arguments what it works on: `student`, `model`,
-    `models` (with the peers of the section) or `model_builder`, and `teacher` or `generalist`.
+    `models` (with the peers of the section) or `model_builder`, and `teacher` or `generalist`. A
+    generalist is what comes out itself: it must be of the recipe's [model].
 
     Args:
         name: the trainer.
@@ -27,10 +28,10 @@ def trainer(name, section, make_model, finished, clock, recipe, spec):
     """
     constructor = registry.get("trainer", name).target
     asked = inspect.signature(constructor).parameters
-    made = {}
+    made, first = {}, None
     if "model_builder" in asked:
         made["model_builder"] = make_model
-    else:
+    elif "generalist" not in asked:
         first = make_model()
         made |= {"student": first, "model": first}
         made["models"] = [first, *(build.model(peer, spec) for peer in _peers(section))]
@@ -46,7 +47,7 @@ def trainer(name, section, make_model, finished, clock, recipe, spec):
         raise ValueError(f"the trainer {name}: {error}") from None
     if not fitted.built:
         fitted.build((None, *spec.image_shape))
-    return fitted, fitted.student if "model_builder" in asked else first
+    return fitted, finished["teacher"] if "generalist" in asked else first or _single(fitted)
 
 
 def optimizer(fitted, make, method, recipe):
@@ -84,6 +85,11 @@ def outcomes(fitted, callbacks):
         if hasattr(callback, "ensemble"):
             found["ensemble"] = callback.ensemble()
     return found
+
+
+def _single(fitted):
+    """Of heads on a trunk the first one, as the plain model that it is."""
+    return next(model for name, model in fitted.classifiers.items() if name != "ensemble")
 
 
 def _peers(section):

@@ -43,9 +43,7 @@ def loss_falls(entry: Entry) -> None:
     losses = _graph_logs(entry)["loss"]
     fall = losses[0] - losses[-1]
     # A loss with an entropy in it may be negative.
-    expect(
-        fall > 0.1 * abs(losses[0]), f"The loss goes from {losses[0]:.4g} to {losses[-1]:.4g}."
-    )
+    expect(fall > 0.1 * abs(losses[0]), f"The loss goes from {losses[0]:.4g} to {losses[-1]:.4g}.")
 
 
 @check("trainer")

@@ -99,10 +99,9 @@ class Exits:
             inputs = _input_of(piece)
             reached = piece.call(inputs)
             outputs = [reached, self._sure(one.call(reached), name)]
-            segments.append(keras.Model(inputs, outputs, name=f"segment_{name}"))
+            segments.append(_segment(inputs, outputs, name))
         inputs = _input_of(last)
-        outputs = self._sure(last.call(inputs), FINAL)
-        return [*segments, keras.Model(inputs, outputs, name=f"segment_{FINAL}")]
+        return [*segments, _segment(inputs, self._sure(last.call(inputs), FINAL), FINAL)]
 
     @functools.cached_property
     def ensemble(self):
@@ -151,6 +150,14 @@ def _shown(outputs, logits, feature):
 def _input_of(model):
     first = model.inputs[0]
     return keras.Input(batch_shape=first.shape, dtype=first.dtype, name=first.name)
+
+
+def _segment(inputs, outputs, name):
+    model = keras.Model(inputs, outputs, name=f"segment_{name}")
+    if keras.backend.backend() == "tensorflow":
+        # XLA would compile it for each number of samples that is left.
+        model.jit_compile = False
+    return model
 
 
 def _cut(model, where):

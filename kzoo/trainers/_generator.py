@@ -44,11 +44,11 @@ def default_generator(latent, image_shape, variant="paper"):
         x = _convolution(filters, f"conv{number}", use_bias=False)(x)
         x = _normalized(x, f"norm{number}", EPSILON[variant])
         x = keras.layers.LeakyReLU(0.2, name=f"activation{number}")(x)
-    x = _convolution(channels, "conv3", activation="tanh")(x)
+    # The last layers in float32, so that the images have as many shades under mixed precision.
+    x = _convolution(channels, "conv3", activation="tanh", dtype="float32")(x)
     margins = [(size // 2, size - size // 2) for size in (4 * rows - height, 4 * columns - width)]
     if any(map(any, margins)):
         x = keras.layers.Cropping2D(margins, name="crop")(x)
-    # In float32, so that the images have as many shades under mixed precision.
     x = _normalized(x, "image", EPSILON["paper"], center=False, scale=False, dtype="float32")
     return keras.Model(inputs, x, name="generator")
 

@@ -48,7 +48,7 @@ class AdversarialDistillation(Adversary):
 
     `"feature"`: the same with the features at `tap` as t and s, maps averaged over space. Where
     widths differ, a `Dense` layer on the student's side, `adapter`, is trained with it but is no
-    part of it. The discriminator's layers are spectrally normalised: its Lipschitz constant is 1.
+    part of it. The discriminator is spectrally normalised, so its Lipschitz constant is near 1.
 
     `"kdgan"`: the discriminator reads the image x and scores labels, D(x, y) = σ(d(x) · y). It
     tells true labels y from labels drawn by student and teacher, and both learn:
@@ -122,10 +122,11 @@ class AdversarialDistillation(Adversary):
     student = trainer.student  # a plain Keras model
     ```
 
-    Differences from the papers: student and teacher minimise −log D, not log(1 − D). KDGAN
-    pretrains its players on the labels and moves each for epochs in turn; here `task_weight`
-    keeps both classifiers at the labels, and 0 is the paper's game. Its Algorithm 1 writes a score
-    function of the relaxed label; here the gradient flows through the label.
+    Differences from the papers: student and teacher minimise −log D, not log(1 − D). `"feature"` is
+    in neither paper, and the weights of 1 in both vector modes are ours. KDGAN pretrains its
+    players on the labels and moves each for epochs in turn; here `task_weight` keeps both
+    classifiers at the labels, and 0 is the paper's game. Its Algorithm 1 writes a score function of
+    the relaxed label; here the gradient flows through the label.
     """
 
     weights_of_terms = WEIGHTS

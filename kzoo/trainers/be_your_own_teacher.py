@@ -76,8 +76,8 @@ class BeYourOwnTeacher(Configured, Classifiers):
 
     Raises:
         ValueError: for taps that the network does not have, that are given twice or out of order,
-            or not before the last stage. A network that cannot be cut at the taps trains all the
-            same; `classifiers`, `ensemble`, `predict_early` and `export` of an exit say so.
+            or not before the last stage. A network that cannot be cut at the taps trains as well,
+            but for what takes exits out of it: `classifiers`, `best`, `ensemble`, `predict_early`.
 
     Example:
 

@@ -17,7 +17,7 @@ def confusable_classes(probabilities, num_groups, seed=0, temperature=1.0):
 
     Reference:
         G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network",
-        NIPS Deep Learning Workshop 2014, arXiv:1503.02531, section 5.1.
+        NIPS Deep Learning Workshop 2014, arXiv:1503.02531, section 5.
 
     K-means on the columns of the covariance matrix of the predictions softmax(z / T): classes that
     are probable for the same images have similar columns.

@@ -18,7 +18,7 @@ from kzoo.trainers._terms import reduce_term, sample_weights
 
 @register(
     "trainer",
-    paper="doi:10.1609/aaai.v33i01.33015565",
+    paper="10.1609/aaai.v33i01.33015565",
     aliases=("DDGSD",),
     tiny={"build": lambda small: DataDistortionSelfDistillation(small("student"))},
 )

@@ -108,7 +108,7 @@ class SpecialistEnsemble(Configured, Trainer):
     generalist.fit(x, y, epochs=2, verbose=0)
 
     predicted = generalist.predict(digits.arrays("validation")[0], verbose=0)
-    groups = kzoo.trainers.confusable_classes(predicted, num_groups=4)
+    groups = kzoo.trainers.confusable_classes(predicted, num_groups=4, temperature=5.0)
     ensemble = kzoo.trainers.SpecialistEnsemble(generalist, groups)
     ensemble.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     batch_size = 16 * len(groups)

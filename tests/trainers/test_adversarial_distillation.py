@@ -9,6 +9,7 @@ from keras import ops
 
 from kzoo import registry, taps, testing
 from kzoo.losses import SoftTargets
+from kzoo.testing.small_models import small_classifier
 from kzoo.trainers import (
     AdversarialDistillation,
     Distiller,
@@ -16,10 +17,12 @@ from kzoo.trainers import (
     Teacher,
     TeacherEnsemble,
     _label_game,
+    cache_teacher,
 )
 from kzoo.trainers._judges import SpectralDense, vector_judge
 from tests.helpers import random_array, value_and_gradients
 from tests.trainers.models import classifier, equal, images, values
+from tests.trainers.recorded import model
 
 X = np.array([[1.0], [2.0], [-1.0], [0.5]], "float32")
 Y = np.array([0, 2, 1, 0])
@@ -33,14 +36,11 @@ WITH_BATTERY = (
     "right_variables_move",
     "updates_move_their_own",
     "statistics_once",
-    "save_and_resume",
     "terms_sum_to_loss",
     "evaluate_changes_nothing",
-    "eager_equals_graph",
 )
-
+SLOW = ("save_and_resume", "eager_equals_graph")
 FIRST, LAST = slice(None, 10), slice(-10, None)
-SHORT = ("updates_move_their_own", "terms_sum_to_loss")
 
 
 def eager():
@@ -71,11 +71,11 @@ def step(trainer, steps=1, x=X, y=Y):
     return trainer.fit(x, y, **options).history
 
 
-def dense(units, name, classes=3):
+def dense(units, name, classes=3, dropout=0.0):
     """A small classifier of vectors."""
     inputs = keras.Input((6,))
     x = keras.layers.Dense(units, "relu", name="hidden")(inputs)
-    x = keras.layers.Dropout(0.2, name="dropout")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = keras.layers.Dense(classes, "softmax", name="logits")(x)
     return keras.Model(inputs, x, name=name)
 
@@ -206,7 +206,7 @@ def test_terms_of_features_against_numpy():
     }
     for name, value in expected.items():
         np.testing.assert_allclose(history[name][0], np.mean(value), rtol=1e-4)
-    right = np.mean((judged_real[:, 0] > 0) + (judged[:, 0] <= 0.0)) / 2
+    right = (np.mean(judged_real[:, 0] > 0) + np.mean(judged[:, 0] <= 0)) / 2
     np.testing.assert_allclose(history["discriminator_accuracy"][0], right, rtol=1e-5)
 
 
@@ -297,8 +297,8 @@ def test_a_step_of_kdgan_against_numpy(monkeypatch, variant, player):
         "teacher": trainer.teacher,
         "discriminator": trainer.discriminator,
     }
-    for name, model in models.items():
-        np.testing.assert_allclose(values(model.weights)[0], moved[name], rtol=1e-4, atol=1e-6)
+    for name, moving in models.items():
+        np.testing.assert_allclose(values(moving.weights)[0], moved[name], rtol=1e-4, atol=1e-6)
     for name, value in terms.items():
         np.testing.assert_allclose(history[name][0], np.mean(value), rtol=1e-4, err_msg=name)
     np.testing.assert_allclose(history["discriminator_accuracy"][0], right.mean(), rtol=1e-5)
@@ -334,7 +334,7 @@ def test_kdgan_without_its_adversarial_terms_is_soft_targets():
 
     def models():
         keras.utils.set_random_seed(3)
-        return classifier("student", dropout=0.2), classifier("teacher", 4, statistics=False)
+        return classifier("student"), classifier("teacher", 4, dropout=0.2, statistics=False)
 
     student, teacher = models()
     plain = Distiller(student, teacher, SoftTargets(3.0, weight=0.7), task_weight=0.4)
@@ -387,38 +387,48 @@ def test_each_player_moves_its_own_variables_only(mode):
             assert same == (name != mover), f"{mover} moves {name}"
 
 
-@pytest.mark.parametrize("mode", ["feature", "kdgan", "reference"])
-def test_the_battery_in_the_other_modes(mode):
-    entry = registry.get("trainer", "AdversarialDistillation")
-    options, names = {"mode": mode}, WITH_BATTERY
-    if mode == "reference":
-        options, names = {"mode": "kdgan", "variant": "reference"}, SHORT
+def battery(mode, names):
+    """The battery's checks in another mode than the registered one."""
 
     def build(small):
-        return AdversarialDistillation(small("student"), small("teacher"), seed=3, **options)
+        # The teacher of KDGAN learns, so it must not be one of the battery's frozen ones.
+        teacher = small_classifier("tutor") if mode == "kdgan" else small("teacher")
+        return AdversarialDistillation(small("student"), teacher, mode, seed=3)
 
-    players = ("student", "discriminator", *(["teacher"] if options["mode"] == "kdgan" else []))
+    entry = registry.get("trainer", "AdversarialDistillation")
+    players = ("student", "discriminator", *(["teacher"] if mode == "kdgan" else []))
     entry = dataclasses.replace(entry, tiny={"build": build}, facts={"players": players})
     for result in testing.run(entry, names):
         assert result.ok or result.status == "skipped", (result.check, result.message)
 
 
+@pytest.mark.parametrize("mode", ["feature", "kdgan"])
+def test_the_battery_in_the_other_modes(mode):
+    battery(mode, WITH_BATTERY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["feature", "kdgan"])
+def test_the_slow_part_of_the_battery_in_the_other_modes(mode):
+    battery(mode, SLOW)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_forty_steps_on_few_samples_are_stable(mode):
     x, y = blobs()
-    teacher = dense(16, "teacher")
+    teacher = dense(16, "teacher", dropout=0.2)
     teacher.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
     teacher.fit(x, y, batch_size=12, epochs=30, verbose=0)
-    trainer = AdversarialDistillation(dense(4, "student"), teacher, mode, seed=1)
-    rates = {"student": 0.01, "teacher": 0.002, "discriminator": 0.002}
+    trainer = AdversarialDistillation(dense(4, "student", dropout=0.2), teacher, mode, seed=1)
+    rates = {"student": 0.01, "teacher": 0.002, "discriminator": 0.0005}
     optimizers = {name: keras.optimizers.Adam(rates[name]) for name in trainer.players()}
     trainer.compile(PlayerOptimizers(optimizers), "sparse_categorical_crossentropy")
     history = step(trainer, 40, x, y)
     assert all(np.all(np.isfinite(found)) for found in history.values())
     first, last = (np.mean(history["student_task_loss"][part]) for part in (FIRST, LAST))
-    assert last < 0.9 * first
-    assert max(history["student_adversarial"]) < 5.0
-    assert np.mean(history["discriminator_accuracy"][LAST]) < 1.0
+    assert last < 0.8 * first
+    assert max(history["student_adversarial"]) < 2.0
+    assert np.mean(history["discriminator_accuracy"][LAST]) < 0.95
 
 
 def test_accuracy_of_the_discriminator():
@@ -575,18 +585,48 @@ def test_teachers_of_other_kinds_teach():
     assert "student_class" in logs
 
 
-def test_an_ensemble_and_schedules_come_back_from_the_file(tmp_path):
+def test_recorded_logits_teach_as_the_teacher_does(digits, teacher, tmp_path):
+    cache = cache_teacher(teacher, digits, ["logits"], tmp_path, dtype="float32", verbose=0)
+    logs = []
+    for source in (teacher, cache):
+        keras.utils.set_random_seed(0)
+        trainer = AdversarialDistillation(model("student"), source)
+        trainer.compile("sgd", LOSS, run_eagerly=eager())
+        attached = {"attach": cache} if source is cache else {}
+        batches = digits.sequence("train", 16, **attached)
+        logs.append(trainer.fit(batches, shuffle=False, verbose=0).history)
+    assert logs[0].keys() == logs[1].keys()
+    for name, found in logs[0].items():
+        np.testing.assert_allclose(logs[1][name], found, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+SAVED = {
+    "logits": {"adversarial_weight": keras.optimizers.schedules.ExponentialDecay(1.0, 4, 0.5)},
+    "feature": {"distillation_weight": 0.3},
+    "kdgan": {"gumbel_temperature": 0.4},
+    "reference": {"mode": "kdgan", "variant": "reference"},
+}
+
+
+@pytest.mark.parametrize("name", list(SAVED))
+def test_a_trainer_from_the_file_goes_on_with_the_same_draws(tmp_path, name):
     ensemble = TeacherEnsemble([dense(8, "one"), dense(7, "two")])
-    decay = keras.optimizers.schedules.ExponentialDecay(1.0, 4, 0.5)
-    trainer = vectors(teacher=ensemble, adversarial_weight=decay)
+    teacher = ensemble if name == "logits" else dense(8, "teacher")
+    trainer = vectors(**{"mode": name, **SAVED[name]}, teacher=teacher)
     step(trainer, 2, *blobs())
     trainer.save(tmp_path / "trainer.keras")
     loaded = keras.saving.load_model(tmp_path / "trainer.keras")
-    assert loaded.adversarial_weight.get_config() == decay.get_config()
-    assert [model.name for model in loaded.teacher_models] == ["one", "two"]
+    assert loaded.get_config() == trainer.get_config()
     first, second = (step(each, 2, *blobs()) for each in (trainer, loaded))
-    for name, found in first.items():
-        np.testing.assert_allclose(second[name], found, rtol=1e-4, atol=1e-6)
+    assert first.keys() == second.keys()
+    for log, found in first.items():
+        np.testing.assert_allclose(second[log], found, rtol=1e-4, atol=1e-6, err_msg=log)
+
+
+def test_frozen_teachers_are_saved_with_the_trainer():
+    ensemble = TeacherEnsemble([dense(8, "one"), dense(7, "two")])
+    assert [model.name for model in vectors(teacher=ensemble).teacher_models] == ["one", "two"]
+    assert vectors("kdgan").teacher_models == []
 
 
 def test_scheduled_temperature_of_the_relaxation():

@@ -346,7 +346,7 @@ class Counting:
 def test_segments_run_on_what_is_left_alone_and_on_full_batches():
     x = np.random.default_rng(0).permutation(20).astype("float32")[:, None]
     segments = [Counting(8.0), Counting(15.0), Counting(0.0, last=True)]
-    _, left = run_early(segments, x, 0.9, 4, 2)
+    _, left = run_early(segments, x, 1.0, 4, 2)
     numbers = x[:, 0]
     assert left.tolist() == np.where(numbers < 8, 0, np.where(numbers < 15, 1, 2)).tolist()
     given = [[n for batch in one.seen for n in batch] for one in segments]

@@ -22,7 +22,7 @@ def softmax(z):
     return e / e.sum(-1, keepdims=True)
 
 
-def predictions(groups, count=40, seed=0, spread=1.0):
+def predictions(groups, count=20, seed=0, spread=1.0):
     random = np.random.default_rng(seed)
     sizes = (CLASSES, *(len(group) + 1 for group in groups))
     return [softmax(spread * random.standard_normal((count, size))) for size in sizes]
@@ -46,7 +46,7 @@ def objective(q, general, specials, groups, active=None):
     return total
 
 
-def descended(general, specials, groups, active=None, steps=6000, rate=0.3):
+def descended(general, specials, groups, active=None, steps=4000, rate=0.4):
     """As published: gradient descent on the logits of q, q = softmax(z)."""
     active = np.ones((len(general), len(groups))) if active is None else active
     z = np.zeros_like(general)
