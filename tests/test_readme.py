@@ -41,6 +41,7 @@ def test_the_code_of_the_page_on_distillation_runs():
     run(page, "".join(code_of(page)))
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:The teacher .* no better than chance")
 def test_the_code_of_the_page_on_learning_without_a_teacher_runs():

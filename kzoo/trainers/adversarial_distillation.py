@@ -8,7 +8,7 @@ from kzoo.trainers._adversary import Adversary, check_models
 from kzoo.trainers._checks import Schedule, check_weight
 
 # Weights of the terms `distillation` and `adversarial`.
-PUBLISHED = {"logits": (1.0, 1.0), "feature": (0.0, 1.0), "kdgan": (1.0, 0.5)}
+DEFAULTS = {"logits": (1.0, 1.0), "feature": (0.0, 0.1), "kdgan": (1.0, 0.5)}
 WEIGHTS = (
     "task_weight",
     "distillation_weight",
@@ -29,8 +29,9 @@ class AdversarialDistillation(Adversary):
     """Trains a student to pass for its teacher before a discriminator that learns too.
 
     Use it for a student much smaller than its teacher, which cannot follow the teacher's every
-    logit: the discriminator asks for outputs as the teacher's might be, not for the same ones. On
-    small data expect about the level of `SoftTargets`; run that first.
+    logit: the discriminator asks for outputs as the teacher's might be, not for the same ones. Run
+    `SoftTargets` first. A student that always loses to the discriminator is harmed by a weight of
+    1 and ends below one that is trained alone; 0.1 is then a good start.
 
     Reference:
         Z. Xu, Y.-C. Hsu, J. Huang, "Training Shallow and Thin Networks for Acceleration via
@@ -72,7 +73,7 @@ class AdversarialDistillation(Adversary):
 
     Terms are logged as `<player>_<term>`; beside them `discriminator_accuracy`, the share of its
     verdicts that are right (1/2 where it cannot tell), `teacher_accuracy` and `agreement`. Where
-    the first stays near 1 the student learns little from it: lower the discriminator's rate.
+    the first stays near 1 it teaches nothing: lower the weight or the discriminator's rate.
 
     Args:
         student: the model to train.
@@ -84,7 +85,8 @@ class AdversarialDistillation(Adversary):
             the teacher's architecture with new weights.
         task_weight: weight of the compiled loss. All weights are numbers or schedules of the step.
         distillation_weight: `None`: 1, of `"feature"` 0.
-        adversarial_weight: `None`: 1, of `"kdgan"` 1/2, of student and teacher (the paper's α).
+        adversarial_weight: `None`: 1; of `"feature"` 0.1; of `"kdgan"` 1/2, for student and teacher
+            (the paper's α).
         label_weight: of the discriminator's class outputs; not of `"kdgan"`.
         tap: a tap that both models have, of `"feature"`.
         temperature: T of `"kdgan"`.
@@ -123,8 +125,8 @@ class AdversarialDistillation(Adversary):
     ```
 
     Differences from the papers: student and teacher minimise −log D, not log(1 − D). `"feature"` is
-    in neither paper, and the weights of 1 in both vector modes are ours. KDGAN pretrains its
-    players on the labels and moves each for epochs in turn; here `task_weight` keeps both
+    in neither paper, its weights are ours, and so is the weight of the class term. KDGAN pretrains
+    its players on the labels and moves each for epochs in turn; here `task_weight` keeps both
     classifiers at the labels, and 0 is the paper's game. Its Algorithm 1 writes a score function of
     the relaxed label; here the gradient flows through the label.
     """
@@ -154,7 +156,7 @@ class AdversarialDistillation(Adversary):
         **kwargs,
     ):
         check_models(student=student, discriminator=discriminator)
-        distillation, adversarial = PUBLISHED[check_choice("mode", mode, tuple(PUBLISHED))]
+        distillation, adversarial = DEFAULTS[check_choice("mode", mode, tuple(DEFAULTS))]
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(student, teacher, plays=mode == "kdgan", **kwargs)
         self.mode, self.discriminator, self.tap = mode, discriminator, tap

@@ -57,8 +57,8 @@ class DataFreeDistillation(DataFree):
     | CIFAR-10 | 1024 | 2000 | 0.02 | 0.1 (SGD), ×0.1 at 800, 1600 | 1000 | 0.05 | 5 | 0.01 |
     | CIFAR-100 | 1024 | 2000 | 0.02 | 0.1 (SGD), ×0.1 at 800, 1600 | 1000 | 0.5 | 20 | 0.1 |
 
-    in epochs of 120 steps. For some hundred steps the generator needs a far lower learning rate,
-    such as 0.005: at the published one its classes stay uneven and the student learns less.
+    in epochs of 120 steps. For some hundred steps try a far lower learning rate of the generator
+    too, such as 0.005, and several seeds: on small images they differ by many points.
 
     `fit(epochs=...)` takes no training data and refuses any. The compiled loss and metrics are for
     `evaluate` and `validation_data`, which shows how far the student is; `predict` runs it.

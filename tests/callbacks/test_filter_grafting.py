@@ -312,6 +312,7 @@ def test_the_checkpoint_comes_after_the_grafting(tmp_path, first):
     assert equal(state(again), state(whole)) == first
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     """Grafting, snapshots and checkpoints together."""
 

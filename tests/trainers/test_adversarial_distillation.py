@@ -413,22 +413,34 @@ def test_the_slow_part_of_the_battery_in_the_other_modes(mode):
     battery(mode, SLOW)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", ["logits", pytest.param("feature", marks=pytest.mark.slow), "kdgan"]
+)
 def test_forty_steps_on_few_samples_are_stable(mode):
     x, y = blobs()
     teacher = dense(16, "teacher", dropout=0.2)
-    teacher.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    loss = "sparse_categorical_crossentropy"
+    teacher.compile(keras.optimizers.Adam(0.02), loss)
     teacher.fit(x, y, batch_size=12, epochs=30, verbose=0)
     trainer = AdversarialDistillation(dense(4, "student", dropout=0.2), teacher, mode, seed=1)
     rates = {"student": 0.01, "teacher": 0.002, "discriminator": 0.0005}
     optimizers = {name: keras.optimizers.Adam(rates[name]) for name in trainer.players()}
-    trainer.compile(PlayerOptimizers(optimizers), "sparse_categorical_crossentropy")
+    trainer.compile(PlayerOptimizers(optimizers), loss)
     history = step(trainer, 40, x, y)
     assert all(np.all(np.isfinite(found)) for found in history.values())
     first, last = (np.mean(history["student_task_loss"][part]) for part in (FIRST, LAST))
     assert last < 0.8 * first
     assert max(history["student_adversarial"]) < 2.0
     assert np.mean(history["discriminator_accuracy"][LAST]) < 0.95
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("logits", (1.0, 1.0)), ("feature", (0.0, 0.1)), ("kdgan", (1.0, 0.5))]
+)
+def test_default_weights(mode, expected):
+    trainer = AdversarialDistillation(dense(4, "student"), dense(8, "teacher"), mode)
+    assert (trainer.distillation_weight, trainer.adversarial_weight) == expected
+    assert (trainer.task_weight, trainer.label_weight) == (1.0, 1.0)
 
 
 def test_accuracy_of_the_discriminator():
@@ -525,7 +537,7 @@ def test_lipschitz_constant_of_the_discriminator_of_features(spectral):
     assert steepest > 1e-3
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["feature", "kdgan"])
 def test_the_same_seed_gives_the_same_game(mode):
     first, second = (step(vectors(mode), 2, *blobs()) for _ in range(2))
     assert first == second
@@ -616,7 +628,11 @@ def test_a_trainer_from_the_file_goes_on_with_the_same_draws(tmp_path, name):
     step(trainer, 2, *blobs())
     trainer.save(tmp_path / "trainer.keras")
     loaded = keras.saving.load_model(tmp_path / "trainer.keras")
-    assert loaded.get_config() == trainer.get_config()
+    models = ("student", "teacher", "discriminator")
+    kept, given = (
+        {k: v for k, v in t.get_config().items() if k not in models} for t in (loaded, trainer)
+    )
+    assert kept == given
     first, second = (step(each, 2, *blobs()) for each in (trainer, loaded))
     assert first.keys() == second.keys()
     for log, found in first.items():
