@@ -13,9 +13,18 @@ CASES = [(entry, check) for entry in registry.entries() for check in testing.che
 LOSSES = registry.entries("loss")
 
 
-@pytest.mark.parametrize(
-    ("entry", "check"), CASES, ids=[f"{entry.kind}-{entry.name}-{check}" for entry, check in CASES]
-)
+# Each starts a Python of its own; two trainers stand for all in the short run.
+ALONE = "result_without_kzoo"
+QUICK = ("Distiller", "MutualLearning")
+
+
+def case(entry, check):
+    slow = entry.kind == "trainer" and check == ALONE and entry.name not in QUICK
+    name = f"{entry.kind}-{entry.name}-{check}"
+    return pytest.param(entry, check, id=name, marks=pytest.mark.slow if slow else ())
+
+
+@pytest.mark.parametrize(("entry", "check"), [case(*both) for both in CASES])
 def test_conformance(entry, check):
     (result,) = testing.run(entry, [check])
     if result.status == "skipped":

@@ -142,8 +142,9 @@ class Dataset:
                 a run that began with 0.
             drop_remainder: whether to leave out a last batch of fewer images.
             sampler: what chooses and orders the images of an epoch in place of `shuffle`:
-                `ClassUniform`, `SuperclassUniform`, `SameClassPairs`, `Shuffled`, or any
-                object with their method `order`, which must depend on its arguments alone.
+                `ClassUniform`, `SuperclassUniform`, `SameClassPairs`, `SpecialistBlocks`,
+                `Shuffled`, or any object with their method `order`, which must depend on its
+                arguments alone.
             views: how often each image of a batch is augmented, each time with random
                 numbers of its own. A batch then has `views * batch_size` rows: the first
                 view of all images, as `views=1` gives it, then the second of all, ...;

@@ -69,7 +69,7 @@ def train(phase, recipe, dataset, *, seed, folder, finished, progress) -> keras.
     files.write_json(folder / files.LOG, log)
     trained = _bare(classifier, phase)
     files.write_whole(folder / files.WEIGHTS, trained.save_weights)
-    measured = _measured(trained, fitted, own, method, dataset)
+    measured = _measured(trained, fitted, own, method, dataset, seen)
     if phase.omit_classes:
         measured["omitted"] = corrected(trained, dataset, phase.omit_classes)
     if early:
@@ -90,12 +90,16 @@ def measure(classifier: keras.Model, dataset, split: str) -> dict[str, float]:
     }
 
 
-def _measured(trained, fitted, callbacks, method, dataset):
-    """Accuracy of what came out, and of each part where that is several classifiers."""
+def _measured(trained, fitted, callbacks, method, dataset, seen):
+    """Accuracy of what came out, and of each part where that is several classifiers.
+
+    Parts are measured on the training images too, with the labels that were seen.
+    """
     splits = [split for split in SPLITS if dataset.spec.sizes[split]]
     measured = {split: measure(trained, dataset, split) for split in splits}
+    on = {"train": seen, **dict.fromkeys(splits, dataset)}
     parts = {
-        name: {split: measure(model, dataset, split) for split in splits}
+        name: {split: measure(model, where, split) for split, where in on.items()}
         for name, model in _trainers.outcomes(fitted, callbacks).items()
     }
     if method.shows is not None:
@@ -104,7 +108,7 @@ def _measured(trained, fitted, callbacks, method, dataset):
                 f"shows of {method.name!r}: nothing called {method.shows!r} came out. Received: "
                 f"{', '.join(parts) or 'one classifier'}"
             )
-        measured = dict(parts[method.shows])
+        measured = {split: parts[method.shows][split] for split in splits}
     return {**measured, "parts": parts} if parts else measured
 
 

@@ -108,17 +108,6 @@ class Clock:
     samples: int
 
 
-def own_steps(section) -> int | None:
-    """The steps of an epoch of a trainer that takes no images; `None` for all others."""
-    if section.trained_by is None:
-        return None
-    constructor = registry.get("trainer", section.trained_by).target
-    if not getattr(constructor, "data_free", False):
-        return None
-    default = inspect.signature(constructor).parameters["steps_per_epoch"].default
-    return section.args.get("steps_per_epoch", default)
-
-
 def sampler(section, batch_size):
     """The sampler of a sampler section; `None` for `None`.
 

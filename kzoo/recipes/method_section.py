@@ -113,6 +113,17 @@ class MethodSection(Section):
         asked = arguments_of(self.trained_by) if self.trained_by else set()
         return not asked.isdisjoint({"teacher", "generalist"})
 
+    @property
+    def own_steps(self) -> int | None:
+        """The steps of an epoch of a trainer that takes no images; `None` for all others."""
+        if self.trained_by is None:
+            return None
+        constructor = registry.get("trainer", self.trained_by).target
+        if not getattr(constructor, "data_free", False):
+            return None
+        default = inspect.signature(constructor).parameters["steps_per_epoch"].default
+        return self.args.get("steps_per_epoch", default)
+
 
 def arguments_of(trainer: str) -> set[str]:
     """Names of the constructor arguments of a trainer of the zoo."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_HEADER = ["method", "classifier", "test accuracy", "test cross-entropy"]
+_HEADER = ["method", "classifier", "test accuracy", "test cross-entropy", "train accuracy"]
 
 
 def table(results: dict) -> list[list[str]]:
@@ -11,9 +11,12 @@ def table(results: dict) -> list[list[str]]:
     for row_name, row in results["rows"].items():
         runs = [run["parts"] for run in row["per_seed"] if "parts" in run]
         for name in runs[0] if runs else ():
-            accuracy = [100 * parts[name]["test"]["accuracy"] for parts in runs]
-            loss = [parts[name]["test"]["loss"] for parts in runs]
-            body.append([row_name, name, f"{_mean(accuracy, 2, ' %')}", _mean(loss, 3)])
+            accuracy, fitted = (
+                _mean([100 * parts[name][split]["accuracy"] for parts in runs], 2, " %")
+                for split in ("test", "train")
+            )
+            loss = _mean([parts[name]["test"]["loss"] for parts in runs], 3)
+            body.append([row_name, name, accuracy, loss, fitted])
     return [_HEADER, *body] if body else []
 
 

@@ -76,7 +76,7 @@ class Phase:
     def clock(self, recipe, dataset):
         """How long its fit is, on the data set that it sees."""
         feed = self.feed(recipe)
-        steps = build.own_steps(self.method)
+        steps = self.method.own_steps
         if steps is None:
             steps = dataset.steps("train", feed["batch_size"], sampler=feed["sampler"])
         return build.Clock(self.fit_epochs, steps, dataset.spec.sizes["train"])

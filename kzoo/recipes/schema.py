@@ -22,7 +22,7 @@ from kzoo.recipes.sections import (
     TrainSection,
 )
 
-_SMOKE_METHODS, _SMOKE_BATCH = 3, 16
+_SMOKE_METHODS, _SMOKE_BATCH, _SMOKE_STEPS = 3, 16, 2
 
 
 class Recipe(Section):
@@ -159,6 +159,9 @@ def _smoke(method):
     changed = {"epochs": 1 + first, "pretrain_epochs": first, "train_size": None, "against": None}
     if method.batch_size is not None:
         changed["batch_size"] = _SMOKE_BATCH
+    if method.own_steps is not None:
+        few = {"steps_per_epoch": _SMOKE_STEPS, "batch_size": _SMOKE_BATCH}
+        changed["args"] = {**method.args, **few}
     return {**method.model_dump(), **changed}
 
 

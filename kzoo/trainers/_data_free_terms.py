@@ -4,8 +4,9 @@ import math
 
 from keras import ops
 
+from kzoo.taps._extractor import SMALLEST_NORMAL
+
 _LOG_10 = math.log(10.0)
-_SMALLEST_NORMAL = 2.0**-126
 
 
 def one_hot(logits):
@@ -36,4 +37,4 @@ def generated_classes(logits):
     """How many classes a batch shows: e to the entropy of their shares, 1 for one class alone."""
     classes = ops.one_hot(ops.argmax(logits, axis=-1), logits.shape[-1], dtype="float32")
     shares = ops.mean(classes, axis=0)
-    return ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, _SMALLEST_NORMAL))))
+    return ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, SMALLEST_NORMAL))))

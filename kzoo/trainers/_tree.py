@@ -9,10 +9,9 @@ from keras import ops
 
 from kzoo import taps
 from kzoo.losses._arguments import check_integer
+from kzoo.taps._extractor import SMALLEST_NORMAL
 from kzoo.trainers._networks import LOGITS, gives_probabilities, readers
 from kzoo.trainers._teaching import OUTPUTS
-
-_TINY = float(np.finfo("float32").tiny)
 
 
 def planted(model_builder, trunk, heads, num_heads, split):
@@ -241,5 +240,5 @@ def _logits_of(head, name):
             piece = taps.cut(head, LOGITS)[0]
             inputs, outputs = piece.inputs[0], piece.outputs[0]
         except ValueError:  # the softmax is inside of a layer
-            outputs = ops.log(ops.maximum(ops.cast(outputs, "float32"), _TINY))
+            outputs = ops.log(ops.maximum(ops.cast(outputs, "float32"), SMALLEST_NORMAL))
     return keras.Model(inputs, outputs, name=name)

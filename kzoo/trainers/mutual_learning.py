@@ -261,4 +261,7 @@ class MutualLearning(Configured, Classifiers):
     @property
     def ensemble(self):
         """A plain Keras model: the mean of the probabilities of all networks."""
-        return mean_of(self.models)
+        # Made once, since Keras asks for every property at each save.
+        if "ensemble" not in vars(self._hidden):
+            self._hidden.ensemble = mean_of(self.models)
+        return self._hidden.ensemble

@@ -14,6 +14,7 @@ NAMES = [
     "SameClassPairs",
     "Sequence",
     "Shuffled",
+    "SpecialistBlocks",
     "SuperclassUniform",
     "load",
     "reduced",

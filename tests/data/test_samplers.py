@@ -14,6 +14,7 @@ SAMPLERS = {
     "SuperclassUniform": (data.SuperclassUniform([0, 0, 1, 1], 2, 5), 10),
     "SameClassPairs": (data.SameClassPairs(10), 10),
     "SameClassPairs not distinct": (data.SameClassPairs(10, distinct=False), 10),
+    "SpecialistBlocks": (data.SpecialistBlocks([(0, 1), (1, 2, 3)], 12), 12),
 }
 every_sampler = pytest.mark.parametrize(
     ("sampler", "batch_size"), SAMPLERS.values(), ids=SAMPLERS.keys()

@@ -402,7 +402,7 @@ def battery(mode, names):
         assert result.ok or result.status == "skipped", (result.check, result.message)
 
 
-@pytest.mark.parametrize("mode", ["feature", "kdgan"])
+@pytest.mark.parametrize("mode", [pytest.param("feature", marks=pytest.mark.slow), "kdgan"])
 def test_the_battery_in_the_other_modes(mode):
     battery(mode, WITH_BATTERY)
 

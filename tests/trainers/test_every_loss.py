@@ -84,6 +84,7 @@ PAIRS = {
 }
 
 
+QUICK = "ResNet-LeNet5"
 # Here it acts beside the others, as if it had been trained.
 pytestmark = pytest.mark.filterwarnings("ignore:The loss 'factor_transfer.* has a stage before")
 
@@ -138,7 +139,9 @@ def test_each_alone_on_any_pair_of_models(pair, name):
 
 
 @pytest.mark.filterwarnings("ignore:The term 'boundary_support' was exactly 0")
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(
+    "pair", [p if p == QUICK else pytest.param(p, marks=pytest.mark.slow) for p in PAIRS]
+)
 def test_all_together_on_any_pair_of_models(pair):
     make, shape, taps = PAIRS[pair]
     given = [loss() for loss in every_loss(**taps).values()]
@@ -177,6 +180,7 @@ def test_eager_equals_graph_on_any_pair_of_models(pair):
         np.testing.assert_allclose(found[0][name], found[1][name], rtol=2e-2, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The term 'boundary_support' was exactly 0")
 def test_all_together_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")

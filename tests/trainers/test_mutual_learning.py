@@ -158,7 +158,7 @@ def test_terms_of_the_gate_against_numpy():
 
 
 @pytest.mark.parametrize("mode", ["sequential", "simultaneous"])
-@pytest.mark.parametrize("consensus", ["peer", "gate"])
+@pytest.mark.parametrize("consensus", [pytest.param("peer", marks=pytest.mark.slow), "gate"])
 def test_the_battery_in_every_mode(mode, consensus):
     entry = registry.get("trainer", "MutualLearning")
 
