@@ -30,6 +30,9 @@ class DataFree(Configured, Trainer):
         **kwargs: those of `keras.Model`.
     """
 
+    # Recipes ask for it: `fit` is given no images.
+    data_free = True
+
     def __init__(self, student, teacher, source, batch_size, steps_per_epoch, seed, **kwargs):
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
