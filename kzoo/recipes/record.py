@@ -7,6 +7,7 @@ from kzoo import pretrained
 from kzoo.recipes import (
     build,
     files,
+    gains,
     markdown,
     overview,
     plan,
@@ -45,30 +46,44 @@ def refresh(root: pathlib.Path) -> list[pathlib.Path]:
     applications = root / "applications"
     if not applications.is_dir():
         raise ValueError("No applications/ here. Run `kzoo report` from the root of a checkout.")
-    overviews = list(_overviews(root))
+    shorts = list(_shorts(root))
     redrawn = []
     for path in sorted(applications.glob(f"*/{files.RESULTS}")):
         redrawn += _redraw(files.read_json(path), path.parent)
-    for page, part, path in overviews:
-        markdown.update(page, markdown.table(overview.table(files.read_json(path))), part)
+    for page, part, rows in shorts:
+        markdown.update(page, markdown.table(rows), part)
         redrawn.append(page)
     markdown.update(root / files.CARD, report.index(applications))
     return [*dict.fromkeys([*redrawn, root / files.CARD])]
 
 
-def _overviews(root):
-    """The parts of README and docs that show a leaderboard in short: page, part, results."""
+def _shorts(root):
+    """The parts of README and docs that show runs in short: page, part, table.
+
+    `overview NAME` is the leaderboard of a run, `gains NAME NAME ...` what its rows gained.
+    """
     for page in (root / files.CARD, *sorted(root.glob("docs/*.md"))):
         for part in markdown.parts(page):
-            kind, _, name = part.partition(" ")
-            path = root / "applications" / name / files.RESULTS
-            if kind == "overview" and not path.exists():
-                raise ValueError(
-                    f"{page} has a part {part!r}, but there is no {path}. Record that run "
-                    "(`kzoo train ... --record`) or mend the part's name."
-                )
+            kind, *names = part.split()
             if kind == "overview":
-                yield page, part, path
+                yield page, part, overview.table(_results(root, page, part, names[0]))
+            elif kind == "gains":
+                up = "../" * (len(page.relative_to(root).parts) - 1)
+                runs = {
+                    f"[{name}]({up}applications/{name})": _results(root, page, part, name)
+                    for name in names
+                }
+                yield page, part, gains.table(runs)
+
+
+def _results(root, page, part, name):
+    path = root / "applications" / name / files.RESULTS
+    if not path.exists():
+        raise ValueError(
+            f"{page} has a part {part!r}, but there is no {path}. Record that run "
+            "(`kzoo train ... --record`) or mend the part's name."
+        )
+    return files.read_json(path)
 
 
 def _copy_study(out, folder):

@@ -6,6 +6,7 @@ import pytest
 from kzoo.recipes import (
     _training_costs,
     files,
+    gains,
     leaderboard,
     markdown,
     overview,
@@ -147,11 +148,24 @@ def test_an_overview_is_redrawn_in_readme_and_docs(finished, tmp_path):
     part = "<!-- kzoo {0}: begin -->\n<!-- kzoo {0}: end -->\n"
     pages = [tmp_path / "README.md", tmp_path / "docs" / "page.md"]
     pages[0].write_text(part.format("report") + part.format("overview tiny"))
-    pages[1].write_text(part.format("overview tiny"))
+    pages[1].write_text(part.format("overview tiny") + part.format("gains tiny"))
     record.record(recipe, out, folder)
     record.refresh(tmp_path)
     for page in pages:
         assert markdown.table(overview.table(results)) in page.read_text()
+    link = "[tiny](../applications/tiny)"
+    assert markdown.table(gains.table({link: results})) in pages[1].read_text()
+
+
+def test_gains_are_those_of_the_leaderboard(finished):
+    results = finished[2]
+    header, *lines = gains.table({"tiny": results})
+    differences = {row[0]: row[2] for row in report.rows_of(results)[1:]}
+    assert "CRD" in {line[1] for line in lines}
+    for line in lines:
+        cells = dict(zip(header, line, strict=True))
+        assert cells["difference"].startswith(differences[cells["method"]])
+        assert cells["difference"].endswith(("better", "worse", "not told apart"))
 
 
 def test_a_finished_run_is_only_read(finished):
