@@ -23,14 +23,16 @@ test-slow: $(VENV)/tested
 	$(PYTEST) -m slow -n 2 --dist worksteal
 
 # JAX and torch, where TensorFlow is not installed. The battery runs on both; the methods' own tests are left out
-# there, and JAX, which compiles every model anew, leaves out checks that compile long.
+# there, and JAX, which compiles every model anew, leaves out what compiles long or concerns no backend.
 # `make test-backends TORCH_SELECT= JAX_SELECT=` runs all.
 METHODS = test_tree or test_collaborative or test_ensemble_distillation or test_be_your_own or test_adversarial or \
   test_data_free or test_specialist or test_class_wise or test_data_distortion or test_mutual_learning or \
   test_filter_grafting or test_snapshot
+OTHERS = test_readme or test_every_loss or test_teachers or test_cache_teacher or test_pretrain or test_battery or \
+  test_imports or test_registry or test_recorded_weights
 LONG = trainer- and not Distiller and not Mutual and not right_variables and not terms_sum and not save_and_resume
 TORCH_SELECT = -k "not ($(METHODS))"
-JAX_SELECT = -k "(not application and not together and not whatever_the_losses and not ($(METHODS)) and not ($(LONG))) \
+JAX_SELECT = -k "(not application and not together and not whatever_the_losses and not ($(METHODS)) and not ($(OTHERS)) and not ($(LONG))) \
   or classifier or step_moves_every_weight or stage_taps or learns"
 BACKENDS = $(VENV)-backends/bin/python -m pytest -q -n 2 --dist worksteal
 test-backends: $(VENV)-backends/installed

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import rich.console
 
-from kzoo import costs, export
+from kzoo import costs
 from kzoo.recipes import (
     _environment,
+    _exports,
     _jobs,
     _phase,
     _rehearsal,
@@ -25,8 +26,6 @@ from kzoo.recipes import (
 from kzoo.recipes._fit import SPLITS
 from kzoo.recipes._progress import Progress
 from kzoo.recipes.schema import Recipe
-
-_PROBE_IMAGES = 8
 
 
 def train(
@@ -95,6 +94,8 @@ def train(
         if phase.losses is not None:
             row |= _method(recipe, phase, out, console)
     best = _best_seed(rows[chosen.name]["per_seed"])
+    trained = classifier(recipe, out, dataset.spec, best, chosen.name)
+    images = dataset.arrays("test")[0]
     results = {
         "title": recipe.title,
         "run_id": recipe.run_id,
@@ -104,7 +105,7 @@ def train(
         "rows": rows,
         "exported": chosen.name,
         "exported_seed": best,
-        "exports": _export(recipe, dataset, chosen, best, out, console),
+        "exports": _exports.write(trained, images, recipe.export.formats, out, console),
         "environment": {**_environment.environment(), "jobs": jobs},
     }
     report.write_history(out, logs)
@@ -251,30 +252,3 @@ def _published(recipe, row):
         for source, value in recipe.published.items()
         if accuracy is not None
     }
-
-
-def _export(recipe, dataset, phase, seed, out, console):
-    if keras.backend.backend() != "tensorflow":
-        console.print(
-            f"Nothing is exported: that needs TensorFlow. There: kzoo export {out} FOLDER"
-        )
-        return {}
-    model = classifier(recipe, out, dataset.spec, seed, phase.name)
-    images = dataset.arrays("test")[0][:_PROBE_IMAGES]
-    reports = {}
-    for name in recipe.export.formats:
-        suffix = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}[name]
-        path = out / files.EXPORTS / f"{name}{suffix}"
-        done = export.export_model(model, path, format=name, samples=images, overwrite=True)
-        reports[name] = {
-            "path": str(path.relative_to(out)),
-            "bytes": done.bytes,
-            "max_error": float(done.max_error),
-        }
-        if name == "saved_model":
-            expected = model.predict(images, verbose=0)
-            reports[name]["fresh_process_error"] = export.check_in_fresh_process(
-                path, images, expected
-            )
-        console.print(f"Exported {name} to {path}")
-    return reports
