@@ -38,7 +38,8 @@ class FilterGrafting(keras.callbacks.Callback):
 
     where H is the entropy of a histogram of the layer's weights from the smallest to the largest.
     The layer that holds more information keeps more of itself; w is between (1 − A) / 2 and
-    (1 + A) / 2.
+    (1 + A) / 2. Of two networks both w add up to 1, so both are equal after each grafting and
+    part again by their learning rates or batches; three and more stay unlike.
 
     Each kernel of a convolution has its own w. Its bias and what follows it up to the next
     convolution (batch normalisation with its statistics, dense layers) go with it; where branches
