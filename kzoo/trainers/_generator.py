@@ -2,30 +2,31 @@
 
 import keras
 
-from kzoo.losses._arguments import check_choice
+from kzoo.losses._arguments import check_choice, check_integer
 
 # Of the normalisations behind the two convolutions. The reference code gives 0.8 where it means
 # the momentum.
 EPSILON = {"paper": 1e-5, "reference": 0.8}
-_FIRST, _SECOND = 128, 64
 _MOMENTUM = 0.9
 
 
-def default_generator(latent, image_shape, variant="paper"):
+def default_generator(latent, image_shape, variant="paper", filters=128):
     """Latent vectors to normalised images of any size, of plain Keras layers.
 
     Args:
         latent: length of the latent vectors.
         image_shape: `(height, width, channels)`.
         variant: `"paper"`, or `"reference"` for the large epsilon of the reference code.
+        filters: of the first maps; behind them half as many.
 
     Returns:
         A functional `keras.Model`.
 
     Raises:
-        ValueError: for what is no shape of images, or an unknown variant.
+        ValueError: for what is no shape of images, an unknown variant, or fewer than 2 filters.
     """
     check_choice("variant", variant, tuple(EPSILON))
+    check_integer("generator_filters", filters, low=2)
     if len(image_shape) != 3 or None in image_shape:
         raise ValueError(
             "The default generator makes images (height, width, channels) of a fixed size. The "
@@ -35,13 +36,13 @@ def default_generator(latent, image_shape, variant="paper"):
     height, width, channels = image_shape
     rows, columns = -(-height // 4), -(-width // 4)
     inputs = keras.Input((latent,), name="latent")
-    x = keras.layers.Dense(rows * columns * _FIRST, name="dense")(inputs)
-    x = keras.layers.Reshape((rows, columns, _FIRST), name="maps")(x)
+    x = keras.layers.Dense(rows * columns * filters, name="dense")(inputs)
+    x = keras.layers.Reshape((rows, columns, filters), name="maps")(x)
     x = _normalized(x, "norm0", EPSILON["paper"])
-    for number, filters in enumerate((_FIRST, _SECOND), start=1):
+    for number, maps in enumerate((filters, filters // 2), start=1):
         x = keras.layers.UpSampling2D(2, name=f"up{number}")(x)
         # Without bias, which the normalisation would take away again.
-        x = _convolution(filters, f"conv{number}", use_bias=False)(x)
+        x = _convolution(maps, f"conv{number}", use_bias=False)(x)
         x = _normalized(x, f"norm{number}", EPSILON[variant])
         x = keras.layers.LeakyReLU(0.2, name=f"activation{number}")(x)
     # The last layers in float32, so that the images have as many shades under mixed precision.

@@ -12,7 +12,7 @@ GENERATED, NOISE = "generated", "noise"
 _STORED = "images"
 
 
-def image_source(images, generator, latent, image_shape, variant):
+def image_source(images, generator, latent, image_shape, variant, filters):
     """What draws the images of a batch.
 
     Args:
@@ -21,6 +21,7 @@ def image_source(images, generator, latent, image_shape, variant):
         latent: length of its latent vectors.
         image_shape: what the teacher takes, `None` where it is open.
         variant: of the default generator.
+        filters: of the default generator.
 
     Returns:
         An object with `draw(count, seed, training)`, the `image_shape` that it makes, the
@@ -39,7 +40,9 @@ def image_source(images, generator, latent, image_shape, variant):
             f"images={word or type(images).__name__!r}. Leave one of them out."
         )
     if word == GENERATED:
-        return Generated(generator, latent, image_shape, variant)
+        if generator is None:
+            generator = default_generator(latent, image_shape, variant, filters)
+        return Generated(generator, latent, image_shape)
     return Noise(image_shape) if word == NOISE else ImagePool(images, image_shape)
 
 
@@ -77,9 +80,7 @@ class Generated:
 
     pool = None
 
-    def __init__(self, generator, latent, image_shape, variant):
-        if generator is None:
-            generator = default_generator(latent, image_shape, variant)
+    def __init__(self, generator, latent, image_shape):
         self.generator, self.latent = generator, latent
         self.image_shape = check_generator(generator, latent, image_shape)
 

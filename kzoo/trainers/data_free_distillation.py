@@ -87,6 +87,8 @@ class DataFreeDistillation(DataFree):
         images: `"generated"`, `"noise"` or an array of images, normalised as the teacher's.
         variant: of the default generator: `"paper"`, or `"reference"` for the code's, which gives
             two of its normalisations an epsilon of 0.8.
+        generator_filters: of the default generator's first maps, half as many behind them; the
+            paper's 128 cost most of a step, and small images need fewer.
         steps_per_epoch: what an epoch is; `fit` may say otherwise.
         seed: of latent vectors, noise and drawn images.
         **kwargs: those of `keras.Model`.
@@ -140,6 +142,7 @@ class DataFreeDistillation(DataFree):
         "temperature",
         "images",
         "variant",
+        "generator_filters",
         "steps_per_epoch",
         "seed",
     )
@@ -158,6 +161,7 @@ class DataFreeDistillation(DataFree):
         temperature=1.0,
         images="generated",
         variant="paper",
+        generator_filters=128,
         steps_per_epoch=120,
         seed=None,
         **kwargs,
@@ -169,11 +173,12 @@ class DataFreeDistillation(DataFree):
             raise ValueError(f"One of {_WEIGHTS} must be above 0. Received: 0 for all.")
         shape = image_shape_of(teacher)
         latent = check_integer("latent", latent)
-        source = image_source(images, generator, latent, shape, variant)
+        source = image_source(images, generator, latent, shape, variant, generator_filters)
         check_student(student, source.image_shape)
         check_variables(student, [Teacher(teacher)])
         super().__init__(student, teacher, source, batch_size, steps_per_epoch, seed, **kwargs)
         self.latent, self.images, self.variant = latent, images, variant
+        self.generator_filters = generator_filters
         self.one_hot_weight, self.entropy_weight = one_hot_weight, entropy_weight
         self.activation_weight, self.feature_tap = activation_weight, feature_tap
         self.temperature = check_number("temperature", temperature)

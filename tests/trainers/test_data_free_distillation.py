@@ -437,6 +437,13 @@ def test_the_default_generator_is_the_published_one():
     assert sum(int(np.prod(w.shape)) for w in generator.trainable_weights) == expected
 
 
+def test_the_width_of_the_default_generator():
+    trainer = small(generator=None, generator_filters=6)
+    widths = {n: trainer.generator.get_layer(n).output.shape[-1] for n in ("conv1", "conv2")}
+    assert widths == {"conv1": 6, "conv2": 3}
+    assert type(trainer).from_config(trainer.get_config()).generator_filters == 6
+
+
 def test_the_epsilon_of_the_reference_code():
     for variant, epsilon in (("paper", 1e-5), ("reference", 0.8)):
         trainer = small(variant=variant, generator=None)
@@ -507,6 +514,10 @@ def two_inputs():
             "other images need none. Received: generator .model. with images=.noise.",
         ),
         ({"variant": "code"}, "`variant` must be one of"),
+        (
+            {"generator": None, "generator_filters": 1},
+            "`generator_filters` must be an integer >= 2",
+        ),
         ({"latent": 0}, "`latent` must be an integer >= 1"),
         ({"batch_size": 1}, "`batch_size` must be an integer >= 2"),
         ({"steps_per_epoch": 0}, "`steps_per_epoch` must be an integer >= 1"),
