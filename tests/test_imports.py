@@ -25,7 +25,11 @@ HEAVY = {
 }
 PROBE = """
 import json, sys, time
+
+start = time.process_time()
 import keras
+
+keras_seconds = time.process_time() - start
 
 print("MARK", flush=True)
 print("MARK", file=sys.stderr, flush=True)
@@ -35,7 +39,7 @@ import kzoo
 seconds = time.process_time() - start
 print("MARK", flush=True)
 print("MARK", file=sys.stderr, flush=True)
-print(json.dumps({"seconds": seconds, "modules": sorted(set(sys.modules) - before)}))
+print(json.dumps({"share": seconds / keras_seconds, "modules": sorted(set(sys.modules) - before)}))
 """
 
 
@@ -57,9 +61,9 @@ def test_import_prints_nothing(imported):
     assert [text.strip() for text in imported["printed"]] == ["", ""]
 
 
-def test_import_costs_at_most_0_3_seconds_more_than_keras(imported):
-    """Processor time, which other processes hardly lengthen; the best of three."""
-    assert imported["seconds"] <= 0.3 or any(probe()["seconds"] <= 0.3 for _ in range(2))
+def test_import_costs_a_fraction_of_that_of_keras(imported):
+    """A ratio, since a busy machine lengthens both; the best of three."""
+    assert imported["share"] <= 0.15 or any(probe()["share"] <= 0.15 for _ in range(2))
 
 
 def test_import_loads_nothing_heavy(imported):

@@ -162,6 +162,11 @@ def _smoke(method):
     if method.own_steps is not None:
         few = {"steps_per_epoch": _SMOKE_STEPS, "batch_size": _SMOKE_BATCH}
         changed["args"] = {**method.args, **few}
+    one_cycle = {"cycles": 1}  # more do not fit into an epoch
+    changed["callbacks"] = [
+        {"name": each.name, "args": {k: one_cycle.get(k, v) for k, v in each.args.items()}}
+        for each in method.callbacks
+    ]
     return {**method.model_dump(), **changed}
 
 
