@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,7 @@ HEAVY = {
 }
 PROBE = """
 import json, sys, time
-
-start = time.process_time()
 import keras
-
-keras_seconds = time.process_time() - start
 
 print("MARK", flush=True)
 print("MARK", file=sys.stderr, flush=True)
@@ -39,14 +36,21 @@ import kzoo
 seconds = time.process_time() - start
 print("MARK", flush=True)
 print("MARK", file=sys.stderr, flush=True)
-print(json.dumps({"share": seconds / keras_seconds, "modules": sorted(set(sys.modules) - before)}))
+print(json.dumps({"seconds": seconds, "modules": sorted(set(sys.modules) - before)}))
 """
 
 
 def probe():
     """What `import kzoo` does after `import keras`: its output, its cost, what it loads."""
+    # Bytecode is kept, as it is by default: what compiles kzoo anew measures the compiler.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.run(
-        [sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROBE],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     _, printed, last = process.stdout.split("MARK")
     return {"printed": (printed, process.stderr.split("MARK")[1]), **json.loads(last)}
@@ -61,9 +65,9 @@ def test_import_prints_nothing(imported):
     assert [text.strip() for text in imported["printed"]] == ["", ""]
 
 
-def test_import_costs_a_fraction_of_that_of_keras(imported):
-    """A ratio, since a busy machine lengthens both; the best of three."""
-    assert imported["share"] <= 0.15 or any(probe()["share"] <= 0.15 for _ in range(2))
+def test_import_costs_at_most_0_3_seconds_more_than_keras(imported):
+    """Processor time, which other processes hardly lengthen; the best of three."""
+    assert imported["seconds"] <= 0.3 or any(probe()["seconds"] <= 0.3 for _ in range(2))
 
 
 def test_import_loads_nothing_heavy(imported):

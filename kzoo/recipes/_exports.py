@@ -8,11 +8,11 @@ from kzoo.recipes import files
 _PROBE_IMAGES = 8
 
 
-def write(model, images, formats, out, console):
+def write(load, images, formats, out, console):
     """Export and verify; returns path, bytes and largest error of each format.
 
     Args:
-        model: the trained classifier.
+        load: returns the trained classifier; called on TensorFlow alone.
         images: the first few are what exported and original are compared on.
         formats: names, see `kzoo.export.export_model`.
         out: the run's folder.
@@ -23,7 +23,7 @@ def write(model, images, formats, out, console):
             f"Nothing is exported: that needs TensorFlow. There: kzoo export {out} FOLDER"
         )
         return {}
-    images, reports = images[:_PROBE_IMAGES], {}
+    model, images, reports = load(), images[:_PROBE_IMAGES], {}
     for name in formats:
         suffix = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}[name]
         path = out / files.EXPORTS / f"{name}{suffix}"

@@ -96,19 +96,20 @@ def _measured(trained, fitted, callbacks, method, dataset, seen):
     Parts are measured on the training images too, with the labels that were seen.
     """
     splits = [split for split in SPLITS if dataset.spec.sizes[split]]
-    measured = {split: measure(trained, dataset, split) for split in splits}
     on = {"train": seen, **dict.fromkeys(splits, dataset)}
     parts = {
         name: {split: measure(model, where, split) for split, where in on.items()}
         for name, model in _trainers.outcomes(fitted, callbacks).items()
     }
-    if method.shows is not None:
-        if method.shows not in parts:
-            raise ValueError(
-                f"shows of {method.name!r}: nothing called {method.shows!r} came out. Received: "
-                f"{', '.join(parts) or 'one classifier'}"
-            )
+    if method.shows is None:
+        measured = {split: measure(trained, dataset, split) for split in splits}
+    elif method.shows in parts:
         measured = {split: parts[method.shows][split] for split in splits}
+    else:
+        raise ValueError(
+            f"shows of {method.name!r}: nothing called {method.shows!r} came out. Received: "
+            f"{', '.join(parts) or 'one classifier'}"
+        )
     return {**measured, "parts": parts} if parts else measured
 
 

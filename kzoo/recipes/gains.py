@@ -3,7 +3,6 @@
 from kzoo.recipes import _cells, leaderboard
 
 _HEADER = ["run", "method", "test accuracy", "compared with", "its accuracy", "difference"]
-_WORDS = {"better": "better", "worse": "worse", "level": "not told apart"}
 
 
 def table(runs: dict[str, dict]) -> list[list[str]]:
@@ -22,9 +21,7 @@ def table(runs: dict[str, dict]) -> list[list[str]]:
             other = leaderboard.baseline(results, name)
             if other is None:
                 continue
+            own, its = (_cells.accuracy(results["rows"][row], "test") for row in (name, other))
             gains = leaderboard.differences(results, name, other)
-            accuracy = (_cells.accuracy(results["rows"][row], "test") for row in (name, other))
-            own, alone = accuracy
-            word = f", {_WORDS[leaderboard.verdict(gains)]}" if len(gains) > 1 else ""
-            body.append([link, name, own, other, alone, f"{_cells.signed(gains)}{word}"])
+            body.append([link, name, own, other, its, leaderboard.judged(gains, "not told apart")])
     return [_HEADER, *body]

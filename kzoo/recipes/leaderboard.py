@@ -174,6 +174,19 @@ def verdict(gains: list[float]) -> str:
     return "better" if mean > 0 else "worse"
 
 
+def judged(gains: list[float], level: str = "level") -> str:
+    """Differences as text, with their verdict where several seeds give one.
+
+    Args:
+        gains: percentage points, one a seed.
+        level: the word for what is neither better nor worse.
+    """
+    if len(gains) < 2:
+        return _cells.signed(gains)
+    word = verdict(gains)
+    return f"{_cells.signed(gains)}, {level if word == 'level' else word}"
+
+
 def _row_of(results, losses, **facts):
     wanted = {"losses": losses, **facts}
     rows = results["rows"].items()

@@ -49,6 +49,4 @@ def _difference(results, name):
     other = leaderboard.baseline(results, name)
     if other is None:
         return "-"
-    gains = leaderboard.differences(results, name, other)
-    word = f", {leaderboard.verdict(gains)}" if len(gains) > 1 else ""
-    return f"{_cells.signed(gains)}{word}"
+    return leaderboard.judged(leaderboard.differences(results, name, other))

@@ -64,14 +64,14 @@ def _shorts(root):
     """
     for page in (root / files.CARD, *sorted(root.glob("docs/*.md"))):
         for part in markdown.parts(page):
-            kind, *names = part.split()
+            kind, _, names = part.partition(" ")
             if kind == "overview":
-                yield page, part, overview.table(_results(root, page, part, names[0]))
+                yield page, part, overview.table(_results(root, page, part, names))
             elif kind == "gains":
                 up = "../" * (len(page.relative_to(root).parts) - 1)
                 runs = {
                     f"[{name}]({up}applications/{name})": _results(root, page, part, name)
-                    for name in names
+                    for name in names.split()
                 }
                 yield page, part, gains.table(runs)
 

@@ -1,5 +1,6 @@
 """From a recipe to `results.json`: build, fit, measure, export."""
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -94,7 +95,7 @@ def train(
         if phase.losses is not None:
             row |= _method(recipe, phase, out, console)
     best = _best_seed(rows[chosen.name]["per_seed"])
-    trained = classifier(recipe, out, dataset.spec, best, chosen.name)
+    load = functools.partial(classifier, recipe, out, dataset.spec, best, chosen.name)
     images = dataset.arrays("test")[0]
     results = {
         "title": recipe.title,
@@ -105,7 +106,7 @@ def train(
         "rows": rows,
         "exported": chosen.name,
         "exported_seed": best,
-        "exports": _exports.write(trained, images, recipe.export.formats, out, console),
+        "exports": _exports.write(load, images, recipe.export.formats, out, console),
         "environment": {**_environment.environment(), "jobs": jobs},
     }
     report.write_history(out, logs)

@@ -179,11 +179,12 @@ def test_the_study_of_temperatures_pairs_a_student_with_its_own_teacher(finished
     assert asked == [results["exported_seed"]] * 2
 
 
-def test_an_overview_of_a_run_that_is_not_recorded_is_refused_before_anything_is_drawn(tmp_path):
+@pytest.mark.parametrize("part", ["overview no-run", "overview", "gains no-run"])
+def test_what_shows_a_run_that_is_not_recorded_is_refused_before_anything_is_drawn(tmp_path, part):
     (tmp_path / "applications").mkdir()
     page = tmp_path / files.CARD
-    page.write_text("<!-- kzoo overview no-run: begin -->\n<!-- kzoo overview no-run: end -->\n")
-    with pytest.raises(ValueError, match=r"README.md has a part 'overview no-run', but there is"):
+    page.write_text(f"<!-- kzoo {part}: begin -->\n<!-- kzoo {part}: end -->\n")
+    with pytest.raises(ValueError, match=rf"README.md has a part '{part}', but there is"):
         record.refresh(tmp_path)
 
 
