@@ -1,4 +1,4 @@
-"""Networks that are trained side by side: their names, how they are read, their mean."""
+"""Networks that are trained side by side: their names, how they are read."""
 
 import re
 
@@ -58,17 +58,3 @@ def readers(models, *further):
 def gives_probabilities(model):
     """Whether a classifier ends with a softmax."""
     return "predictions" in taps.available(model)
-
-
-def mean_of(models, name="ensemble"):
-    """A plain Keras model: the mean of the probabilities of several classifiers."""
-    first = models[0].inputs[0]
-    inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype, name="inputs")
-    outputs = []
-    for number, model in enumerate(models, start=1):
-        found = model(inputs)
-        if not gives_probabilities(model):
-            found = keras.layers.Softmax(dtype="float32", name=f"probabilities{number}")(found)
-        outputs.append(found)
-    mean = keras.layers.Average(dtype="float32", name="mean")(outputs)
-    return keras.Model(inputs, mean, name=name)

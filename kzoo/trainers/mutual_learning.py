@@ -4,6 +4,7 @@ import functools
 
 from keras import ops
 
+from kzoo import ensembles
 from kzoo.losses import soft_targets
 from kzoo.losses._arguments import check_choice, check_number
 from kzoo.registry import register
@@ -13,7 +14,7 @@ from kzoo.trainers._classifiers import Classifiers
 from kzoo.trainers._configured import Configured
 from kzoo.trainers._consensus import CONSENSUS, gated, sources
 from kzoo.trainers._gate import gate
-from kzoo.trainers._networks import LOGITS, mean_of, player_names
+from kzoo.trainers._networks import LOGITS, player_names
 from kzoo.trainers._peers import Peers
 from kzoo.trainers._state import call_unchanged
 from kzoo.trainers._teaching import OUTPUTS
@@ -263,5 +264,5 @@ class MutualLearning(Configured, Classifiers):
         """A plain Keras model: the mean of the probabilities of all networks."""
         # Made once, since Keras asks for every property at each save.
         if "ensemble" not in vars(self._hidden):
-            self._hidden.ensemble = mean_of(self.models)
+            self._hidden.ensemble = ensembles.mean_of(self.models)
         return self._hidden.ensemble

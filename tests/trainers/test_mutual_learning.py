@@ -257,6 +257,7 @@ def test_names_of_equal_networks_are_numbered_and_one_optimizer_is_copied():
     models = [classifier("net"), classifier("net"), classifier("other")]
     trainer = MutualLearning(models)
     assert list(trainer.players()) == ["net_1", "net_2", "other"]
+    assert trainer.ensemble(images()[0]).shape == (8, 3)
     trainer.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     trainer.fit(*images(), batch_size=8, verbose=0)
     optimizers = [trainer.optimizer[name] for name in trainer.players()]
