@@ -1,8 +1,5 @@
 """A data set, split, normalised and ready for `fit`."""
 
-import copy
-import dataclasses
-
 import numpy as np
 
 from kzoo.data import _attached, _augmentations, _batches, _checks, _pipeline
@@ -231,23 +228,6 @@ class Dataset:
             augment=augment,
             first_epoch=first_epoch,
         )
-
-    def _with_train(self, positions):
-        """A view of this data set with some of its training images."""
-        view = copy.copy(self)
-        view._indices = {**self._indices, "train": self._indices["train"][positions]}
-        sizes = {**self.spec.sizes, "train": len(positions)}
-        view.spec = dataclasses.replace(self.spec, sizes=sizes)
-        return view
-
-    def _with_train_labels(self, labels):
-        """A view of this data set with other labels of its training images."""
-        view = copy.copy(self)
-        images, published = self._arrays["train"]
-        changed = published.copy()
-        changed[self._indices["train"]] = labels
-        view._arrays = {**self._arrays, "train": (images, changed)}
-        return view
 
     def _split(self, split):
         if split not in self._indices:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kzoo.data import _checks
+from kzoo.data._views import with_train_labels
 from kzoo.data.dataset import Dataset
 
 
@@ -40,4 +41,4 @@ def noisy_labels(dataset: Dataset, rate: float, *, seed: int = 0) -> Dataset:
     changed = labels.copy()
     shift = generator.integers(1, dataset.spec.classes, len(wrong))
     changed[wrong] = (labels[wrong] + shift) % dataset.spec.classes
-    return dataset._with_train_labels(changed)
+    return with_train_labels(dataset, changed)

@@ -6,6 +6,7 @@ import numpy as np
 
 from kzoo.data import _checks
 from kzoo.data._split import subset
+from kzoo.data._views import with_train
 from kzoo.data.dataset import Dataset
 
 
@@ -58,4 +59,4 @@ def reduced(
             f"No training image is left of class {dataset.spec.class_names[lost[0]]!r}. Give a "
             f"larger `train_size`. Received: train_size={train_size}"
         )
-    return dataset._with_train(kept)
+    return with_train(dataset, kept)

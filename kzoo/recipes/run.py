@@ -11,6 +11,7 @@ import rich.console
 
 from kzoo import costs
 from kzoo.recipes import (
+    _choice,
     _environment,
     _exports,
     _jobs,
@@ -19,7 +20,6 @@ from kzoo.recipes import (
     _training_costs,
     build,
     files,
-    leaderboard,
     plan,
     plots,
     report,
@@ -84,7 +84,7 @@ def train(
             logs.append((seed, phase.name, folder / files.LOG))
     for row in rows.values():
         row |= _summary(row["per_seed"])
-    chosen = _chosen(phases, rows)
+    chosen = _choice.phase(phases, rows)
     measured = {}
     for phase in phases:
         row = rows[phase.name]
@@ -94,7 +94,7 @@ def train(
         row["weights_bytes"] = _weights_bytes(phase, row["per_seed"], out)
         if phase.losses is not None:
             row |= _method(recipe, phase, out, console)
-    best = _best_seed(rows[chosen.name]["per_seed"])
+    best = _choice.seed(rows[chosen.name]["per_seed"])
     load = functools.partial(classifier, recipe, out, dataset.spec, best, chosen.name)
     images = dataset.arrays("test")[0]
     results = {
@@ -224,26 +224,6 @@ def _weights_bytes(phase, per_seed, out):
     folders = (files.phase_folder(out, run["seed"], phase.name) for run in per_seed)
     sizes = [path.stat().st_size for f in folders if (path := f / files.WEIGHTS).exists()]
     return sizes[0] if sizes else None
-
-
-def _chosen(phases, rows):
-    """The phase whose classifier is exported: the last, of methods the best on validation."""
-    methods = [phase for phase in phases if phase.losses is not None]
-    if not methods:
-        return phases[-1]
-    methods = [phase for phase in methods if not leaderboard.diverged(rows[phase.name])]
-    # What such rows show is more than the classifier that would be exported.
-    methods = [phase for phase in methods if phase.method.shows is None] or methods
-    if not methods:
-        raise ValueError("Every method diverged. Lower optimizer.learning_rate and start anew.")
-    return max(methods, key=lambda p: rows[p.name].get("validation", {}).get("accuracy", 0.0))
-
-
-def _best_seed(per_seed):
-    """The seed whose classifier is exported: chosen on validation, never on test."""
-    validated = [run for run in per_seed if "validation" in run] or per_seed[:1]
-    key = [run.get("validation", {}).get("accuracy", 0.0) for run in validated]
-    return validated[int(np.argmax(key))]["seed"]
 
 
 def _published(recipe, row):

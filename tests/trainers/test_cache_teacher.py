@@ -1,7 +1,5 @@
 """Recorded teachers: equal to live ones, resumable, and refused where they would be wrong."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from kzoo.trainers import (
     Teacher,
     TeacherCache,
     TeacherEnsemble,
+    _recorder,
     _recording,
     cache_teacher,
 )
@@ -126,8 +125,7 @@ def test_a_folder_belongs_to_one_recording(digits, teacher, tmp_path):
 
 def test_an_interrupted_recording_goes_on(digits, teacher, tmp_path, monkeypatch):
     whole = cache_teacher(teacher, digits, ["logits"], tmp_path / "whole", verbose=0, batch_size=8)
-    module = sys.modules[cache_teacher.__module__]
-    monkeypatch.setattr(module, "_SECONDS_BETWEEN_MARKS", -1.0)
+    monkeypatch.setattr(_recorder, "_SECONDS_BETWEEN_MARKS", -1.0)
     done, store = [], _recording.write_manifest
 
     def stop_after_three(folder, manifest):
