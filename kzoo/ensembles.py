@@ -3,7 +3,8 @@
 import keras
 
 from kzoo import taps
-from kzoo.taps._trace import symbolic_inputs
+from kzoo.taps._trace import new_inputs, symbolic_inputs
+from kzoo.unique_names import unique_names
 
 
 def mean_of(models: list[keras.Model], name: str = "ensemble") -> keras.Model:
@@ -23,7 +24,8 @@ def mean_of(models: list[keras.Model], name: str = "ensemble") -> keras.Model:
         A `keras.Model` whose output has the shape of one member's, in float32.
 
     Raises:
-        ValueError: for no models, for what is no classifier, and for different classes.
+        ValueError: for no list of models, for what is no classifier, and for different inputs or
+            classes.
 
     Example:
 
@@ -36,21 +38,20 @@ def mean_of(models: list[keras.Model], name: str = "ensemble") -> keras.Model:
     print(both.predict(np.random.rand(2, 12, 12, 1), verbose=0).shape)  # (2, 10)
     ```
     """
-    models = list(models)
-    if not models:
-        raise ValueError("`models` must hold one classifier or more. Received: none")
+    if not isinstance(models, list | tuple) or not models:
+        raise ValueError(f"`models` must be a list of classifiers. Received: models={models!r}")
     activations = [_activation(model) for model in models]
-    classes = {model.output_shape[-1] for model in models}
-    if len(classes) > 1:
-        raise ValueError(
-            f"`models` must have the same number of classes. Received: {sorted(classes)}"
-        )
-    inputs = _inputs_of(models[0])
-    outputs, names = [], [model.name for model in models]
-    for number, (model, activation) in enumerate(zip(models, activations, strict=True), start=1):
-        if names.count(model.name) > 1:  # Keras wants each name once in a model
-            own = _inputs_of(model)
-            model = keras.Model(own, model(own), name=f"{model.name}_{number}")
+    _check_alike(models)
+    inputs = new_inputs(models[0])
+    # Keras wants each name once in a model.
+    taken = [tensor.name for tensor in keras.tree.flatten(inputs)] + ["mean"]
+    taken += [f"probabilities_{number}" for number in range(1, len(models) + 1)]
+    names, outputs = unique_names([model.name for model in models], taken), []
+    members = enumerate(zip(models, names, activations, strict=True), start=1)
+    for number, (model, name_in_it, activation) in members:
+        if model.name != name_in_it:
+            own = new_inputs(model, prefix=f"{name_in_it}_")
+            model = keras.Model(own, model(own), name=name_in_it)
         found = keras.tree.flatten(model(inputs))[0]
         if activation:
             layer = keras.layers.Activation(
@@ -60,13 +61,6 @@ def mean_of(models: list[keras.Model], name: str = "ensemble") -> keras.Model:
         outputs.append(found)
     mean = keras.layers.Average(dtype="float32", name="mean")(outputs)
     return keras.Model(inputs, mean, name=name)
-
-
-def _inputs_of(model):
-    return keras.tree.map_structure(
-        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name),
-        symbolic_inputs(model),
-    )
 
 
 def _activation(model):
@@ -83,3 +77,26 @@ def _activation(model):
     if "predictions" in names:
         return None
     return "sigmoid" if model.outputs[0].shape[-1] == 1 else "softmax"
+
+
+def _check_alike(models):
+    """Refuse other inputs or classes; open sizes fit any."""
+    shapes = [[t.shape[1:] for t in keras.tree.flatten(symbolic_inputs(m))] for m in models]
+    fit = all(_fit(one, shapes[0]) for one in shapes)
+    classes = [model.output_shape[-1] for model in models]
+    if not fit or len(set(classes)) > 1:
+        raise ValueError(
+            "`models` must have the same input and the same classes. Received: "
+            + "; ".join(
+                f"{m.name!r} with input {', '.join(map(str, one))} and {count} classes"
+                for m, one, count in zip(models, shapes, classes, strict=True)
+            )
+        )
+
+
+def _fit(shapes, others):
+    sizes = [sum(map(tuple, given), ()) for given in (shapes, others)]
+    same_ranks = [*map(len, shapes)] == [*map(len, others)]
+    return same_ranks and all(
+        None in pair or len(set(pair)) == 1 for pair in zip(*sizes, strict=True)
+    )

@@ -64,6 +64,26 @@ def test_networks_of_one_name(build, tmp_path):
     np.testing.assert_allclose(outputs(loaded, x), mean(models, x), atol=1e-6)
 
 
+def test_any_names():
+    """Of members, their inputs and the layers that are made: all would meet in one model."""
+    inputs = [keras.Input(IMAGES, name="image") for _ in range(3)]
+    names = ["image", "mean", "probabilities_1"]
+    models = [network(n, inputs=i) for n, i in zip(names, inputs, strict=True)]
+    models += [network(n) for n in ("a", "a", "a_4")]
+    x = random_array(4, *IMAGES)
+    np.testing.assert_allclose(outputs(ensembles.mean_of(models), x), mean(models, x), atol=1e-6)
+
+
+def test_open_sizes_fit_any():
+    image = keras.Input((None, None, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(image)
+    free = keras.Model(image, keras.layers.Dense(3, "softmax")(pooled), name="free")
+    x = random_array(4, *IMAGES)
+    for models in ([free, network("a")], [network("a"), free]):
+        ensemble = ensembles.mean_of(models)
+        np.testing.assert_allclose(outputs(ensemble, x), mean(models, x), atol=1e-6)
+
+
 def test_it_holds_the_weights_of_its_members():
     models, x = [network("a"), network("b")], random_array(4, *IMAGES)
     ensemble = ensembles.mean_of(models)
@@ -80,10 +100,12 @@ def test_float32_under_mixed_precision():
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        (list, "must hold one classifier or more"),
+        (list, "must be a list of classifiers"),
+        (lambda: network("a"), "must be a list of classifiers"),
+        (lambda: [network("a"), network("b", inputs=keras.Input((4, 8, 1)))], "input .4, 8, 1."),
         (
             lambda: [network("a"), network("b", 4)],
-            r"the same number of classes. Received: \[3, 4\]",
+            "'b' with input .8, 8, 1. and 4 classes",
         ),
         (lambda: [keras.Model()], "functional or Sequential keras.Model that gives one vector"),
         (lambda: [keras.Model(i := keras.Input(IMAGES), keras.layers.ReLU()(i))], "one vector"),

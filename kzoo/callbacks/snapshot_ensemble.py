@@ -164,7 +164,8 @@ class SnapshotEnsemble(keras.callbacks.Callback):
             self._go_on(self._plan.ended(self.params["epochs"] * self._steps))
 
     def _network(self):
-        return network_of(self.model) if self.network is None else self.network
+        trained = self.model  # on JAX reading it brings the weights up to date
+        return network_of(trained) if self.network is None else self.network
 
     def _take(self):
         values = [array(variable) for variable in self._network().weights]

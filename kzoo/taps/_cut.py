@@ -92,7 +92,13 @@ def join(pieces, name=None):
     for piece in pieces:
         # `call` runs the layers of the piece; calling the piece would nest it.
         outputs = piece.call(outputs)
-    return keras.Model(inputs, outputs, name=name or pieces[0].name)
+    try:
+        return keras.Model(inputs, outputs, name=name or pieces[0].name)
+    except ValueError as error:
+        names = [piece.name for piece in pieces]
+        raise ValueError(
+            f"{names} cannot be made one model: {error} Give each layer a name of its own."
+        ) from None
 
 
 def _single(tensors):

@@ -122,6 +122,14 @@ def gives_probabilities(model, position):
     return bool(np.all(outputs >= 0) and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2))
 
 
+def new_inputs(model, prefix=""):
+    """New `keras.Input` like those of a model, in their structure; a prefix for their names."""
+    return keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"{prefix}{x.name}"),
+        symbolic_inputs(model),
+    )
+
+
 def _concrete(tensor):
     sizes = [OPEN_SIZE if size is None else size for size in tensor.shape[1:]]
     return keras.KerasTensor((tensor.shape[0] or 2, *sizes), dtype=tensor.dtype, name=tensor.name)

@@ -12,6 +12,7 @@ from kzoo.trainers._judges import copied, thawed
 from kzoo.trainers._label_game import LabelGame
 from kzoo.trainers._labels import class_of, labels_for, warn_of_chance
 from kzoo.trainers._terms import reduce_term
+from kzoo.trainers.player_optimizers import steps_done
 from kzoo.trainers.trainer import Trainer
 
 
@@ -123,7 +124,7 @@ class Adversary(Configured, Trainer):
     def weighted(self, name, value):
         """A value times the weight of that name at this step; `None` where the weight is 0."""
         weight = getattr(self, name)
-        return None if weight == 0 else value * weight_at(weight, self.optimizer.iterations)
+        return None if weight == 0 else value * weight_at(weight, steps_done(self.optimizer))
 
     def log_teacher(self, taught, found, x, y):
         """Log accuracy of the teacher and agreement with the student, where both have classes."""

@@ -51,6 +51,19 @@ class Classifiers(Trainer):
         found = [self._evaluated.get(f"{name}_accuracy", 0.0) for name in models]
         return list(models.values())[int(np.argmax(found))]
 
+    def save_own_variables(self, store):
+        """Also save what `best` goes by."""
+        super().save_own_variables(store)
+        known = [self._evaluated.get(name, np.nan) for name in self.measured]
+        store["evaluated"] = np.array(known, "float32")
+
+    def load_own_variables(self, store):
+        """The inverse of `save_own_variables`."""
+        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118 (not a dict)
+        known = zip(self.measured, np.array(saved.pop("evaluated", ())), strict=False)
+        super().load_own_variables(saved)
+        self._evaluated = {name: float(value) for name, value in known if np.isfinite(value)}
+
     def measure(self, x, y):
         """The accuracy of each classifier."""
         return _accuracies(self.scores(x), y)

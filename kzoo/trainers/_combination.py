@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from kzoo.losses._arguments import check_choice, check_integer
+from kzoo.taps._trace import new_inputs
 
 # Far above the denormals, also after it was divided by the number of specialists.
 SMALLEST = 1e-30
@@ -106,8 +107,7 @@ def inference_model(generalist, specialists, settings, probabilities):
             `iterations` are meant.
         probabilities: whether models end with a softmax; the prediction ends as they do.
     """
-    first, groups = generalist.inputs[0], settings.groups
-    inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype, name="inputs")
+    inputs, groups = new_inputs(generalist), settings.groups
     general = _probabilities(generalist(inputs), probabilities)
     classes = general.shape[-1]
     odds = dustbin_odds(groups, settings.class_counts or [1] * classes)

@@ -9,7 +9,7 @@ from keras import ops
 from kzoo import taps
 from kzoo.trainers._exit import exit_model, reader
 from kzoo.trainers._exit_places import ENSEMBLE, FINAL, places
-from kzoo.trainers._networks import LOGITS, gives_probabilities
+from kzoo.trainers._networks import LOGITS, check_softmax, gives_probabilities
 from kzoo.trainers._teaching import OUTPUTS
 
 FEATURE = "feature"
@@ -24,7 +24,7 @@ def planted(model, written, hint_tap, adapt):
         hint_tap: where the deepest feature is read.
         adapt: whether each exit gets a linear map from its feature to the deepest one.
     """
-    where = places(model, written)
+    where = places(check_softmax(model), written)
     read = taps.extractor(model, [OUTPUTS, LOGITS, hint_tap, *(place.tap for place in where)])
     classes, width = (read.tap_shapes[tap][-1] for tap in (LOGITS, hint_tap))
     probabilities, policy = gives_probabilities(model), model.dtype_policy

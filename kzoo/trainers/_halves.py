@@ -11,7 +11,7 @@ from kzoo.trainers._batch import Batch
 from kzoo.trainers._checks import Schedule, check_weight, weight_at
 from kzoo.trainers._configured import Configured
 from kzoo.trainers._labels import labels_for
-from kzoo.trainers._networks import LOGITS
+from kzoo.trainers._networks import LOGITS, check_softmax
 from kzoo.trainers._teaching import OUTPUTS
 from kzoo.trainers.trainer import Trainer
 
@@ -59,7 +59,9 @@ class HalvesTrainer(Configured, Trainer):
     def _prepare(self):
         if not self.built:
             # Hidden, so that Keras does not track the model a second time.
-            self._hidden.read = taps.extractor(self.model, [OUTPUTS, LOGITS, *self._further])
+            self._hidden.read = taps.extractor(
+                check_softmax(self.model), [OUTPUTS, LOGITS, *self._further]
+            )
             self.built = True
 
     def call(self, inputs, training=None):
@@ -74,16 +76,22 @@ class HalvesTrainer(Configured, Trainer):
         """Both halves of each tensor of a structure; `None` stays `None`.
 
         Raises:
-            ValueError: for an odd number of samples, where it is known.
+            ValueError: for an odd number of samples, where it is known; else TensorFlow raises
+                `InvalidArgumentError` with the same words when the batch is there.
         """
         sizes = [tensor.shape[0] for tensor in keras.tree.flatten(value) if tensor is not None]
         odd = [size for size in sizes if isinstance(size, int) and size % 2]
         if odd:
-            raise ValueError(
-                f"{type(self).__name__} needs batches of two halves, so of an even number of "
-                f"samples. Received: a batch of {odd[0]}. Make them with {self.source}."
-            )
+            raise ValueError(self._odd(odd[0]))
+        if None in sizes:
+            value = _checked_when_run(value, self._odd("an odd number"))
         return tuple(_half(value, number) for number in (0, 1))
+
+    def _odd(self, received):
+        return (
+            f"{type(self).__name__} needs batches of two halves, so of an even number of samples. "
+            f"Received: a batch of {received}. Make them with {self.source}."
+        )
 
     def weigh(self, terms):
         """The terms times their weights, without those that are `None` or weigh 0."""
@@ -127,6 +135,20 @@ class HalvesTrainer(Configured, Trainer):
         from kzoo.export import export_model
 
         return export_model(self.model, path, **kwargs)
+
+
+def _checked_when_run(value, words):
+    """The tensors, once their batch is even; only TensorFlow leaves batches open."""
+    import tensorflow as tf
+
+    def checked(tensor):
+        if tensor is None:
+            return None
+        even = tf.debugging.assert_equal(tf.shape(tensor)[0] % 2, 0, message=words)
+        with tf.control_dependencies([even]):
+            return tf.identity(tensor)
+
+    return keras.tree.map_structure(checked, value)
 
 
 def _half(value, number):

@@ -53,7 +53,10 @@ def image_shape_of(model, argument="teacher"):
         ValueError: for what is no Keras model with one input of a known shape.
     """
     if not isinstance(model, keras.Model):
-        raise ValueError(f"`{argument}` must be a keras.Model. Received: {type(model).__name__}")
+        raise ValueError(
+            f"`{argument}` must be a keras.Model (of a Teacher its `model`). Received: "
+            f"{type(model).__name__}"
+        )
     inputs = symbolic_inputs(model)
     if keras.tree.is_nested(inputs):
         raise ValueError(

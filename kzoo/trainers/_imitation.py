@@ -7,7 +7,7 @@ from kzoo import taps
 from kzoo.trainers._batch import Batch
 from kzoo.trainers._judges import check_vector_judge, vector_judge
 from kzoo.trainers._labels import labels_of
-from kzoo.trainers._networks import LOGITS
+from kzoo.trainers._networks import LOGITS, check_softmax
 from kzoo.trainers._state import call_unchanged
 from kzoo.trainers._teaching import OUTPUTS
 from kzoo.trainers.update import Update
@@ -27,7 +27,7 @@ class Imitation:
         teaching.check_against(trainer.student)
         teaching.build_preprocess(getattr(trainer.student, "input_shape", None))
         names = dict.fromkeys([OUTPUTS, LOGITS, self.tap])
-        self.read = taps.extractor(trainer.student, list(names))
+        self.read = taps.extractor(check_softmax(trainer.student), list(names))
         self.width = teaching.prepare([self.tap])[self.tap][-1]
         self.own_width = self.read.tap_shapes[self.tap][-1]
         self.classes = self.read.tap_shapes[LOGITS][-1]

@@ -10,6 +10,7 @@ from kzoo.trainers._judges import label_judge, same_shape
 from kzoo.trainers._labels import labels_of
 from kzoo.trainers._networks import LOGITS, readers
 from kzoo.trainers._teaching import OUTPUTS
+from kzoo.trainers.player_optimizers import steps_done
 from kzoo.trainers.update import Update
 
 _EDGE = 1e-7
@@ -124,7 +125,7 @@ class LabelGame:
         if trainer.variant == "reference":
             return ops.one_hot(ops.argmax(logits + noise, axis=-1), self.classes)
         return relaxed(
-            logits, noise, weight_at(trainer.gumbel_temperature, trainer.optimizer.iterations)
+            logits, noise, weight_at(trainer.gumbel_temperature, steps_done(trainer.optimizer))
         )
 
 

@@ -3,7 +3,7 @@
 from keras import ops
 
 from kzoo.trainers._gate import gate_features
-from kzoo.trainers._networks import LOGITS, gives_probabilities, readers
+from kzoo.trainers._networks import LOGITS, ends_alike, readers
 from kzoo.trainers._teaching import OUTPUTS
 
 
@@ -20,7 +20,7 @@ class Peers:
         self.names = names
         self.gate_tap = gate_tap
         self.readers = readers(models, *([gate_tap] if gate_tap else []))
-        self.probabilities = gives_probabilities(models[0])
+        self.probabilities = ends_alike(models)
 
     @property
     def gate_channels(self):
@@ -29,7 +29,7 @@ class Peers:
 
     def read(self, inputs, training):
         """What all show, each with gradients."""
-        return [read(inputs, training=training) for read in self.readers]
+        return [_wide(read(inputs, training=training)) for read in self.readers]
 
     def read_one(self, trainer, index, inputs, training):
         """The same with gradients for one network alone, `None` for none.
@@ -37,9 +37,11 @@ class Peers:
         The others run as they do when they are trained, but nothing in them changes.
         """
         return [
-            read(inputs, training=training)
-            if number == index
-            else trainer.call_frozen(read, inputs, batch_statistics=True)
+            _wide(
+                read(inputs, training=training)
+                if number == index
+                else trainer.call_frozen(read, inputs, batch_statistics=True)
+            )
             for number, read in enumerate(self.readers)
         ]
 
@@ -52,3 +54,8 @@ class Peers:
         outputs = {n: one[OUTPUTS] for n, one in zip(self.names, found, strict=True)}
         outputs["ensemble"] = sum(ops.softmax(one[LOGITS]) for one in found) / len(found)
         return outputs
+
+
+def _wide(found):
+    """Logits in float32, whatever the networks compute in."""
+    return {**found, LOGITS: ops.cast(found[LOGITS], "float32")}

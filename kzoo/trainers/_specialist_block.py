@@ -30,10 +30,13 @@ class Block:
     classes: int
 
     def of(self, data):
-        """Every `count`-th of the samples."""
-        return keras.tree.map_structure(
-            lambda t: None if t is None else t[self.number :: self.count], data
-        )
+        """Every `count`-th of the samples; one that another block has where that is none."""
+
+        def cut(tensor):
+            # A mean over no samples would be NaN.
+            return tensor[self.number % ops.shape(tensor)[0] :: self.count]
+
+        return keras.tree.map_structure(lambda t: None if t is None else cut(t), data)
 
     def labels(self, y):
         """The specialist's labels for those of the generalist: integers, or rows of weights."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kzoo.trainers._combination import dustbin_odds
-from kzoo.trainers._networks import gives_probabilities
+from kzoo.trainers._networks import check_softmax, gives_probabilities
 
 
 def check_generalist(generalist):
@@ -23,6 +23,7 @@ def check_generalist(generalist):
             "`generalist` must be a classifier with outputs (batch, classes). "
             f"Received: outputs of shape {tuple(shape)}"
         )
+    check_softmax(generalist)
     return shape[-1]
 
 
@@ -137,7 +138,8 @@ def specialist(generalist, group, odds, name):
     # All is trained, also where the generalist was frozen.
     for layer in copy._flatten_layers():
         layer.trainable = True
-    return keras.Model(copy.inputs[0], copy.outputs[0], name=name)
+    inputs = copy.input if isinstance(copy, keras.Function) else copy.inputs[0]
+    return keras.Model(inputs, copy.outputs[0], name=name)
 
 
 def _columns(weights, group, odds):

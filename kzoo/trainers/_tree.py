@@ -10,7 +10,7 @@ from keras import ops
 from kzoo import taps
 from kzoo.losses._arguments import check_integer
 from kzoo.taps._extractor import SMALLEST_NORMAL
-from kzoo.trainers._networks import LOGITS, gives_probabilities, readers
+from kzoo.trainers._networks import LOGITS, ends_alike, gives_probabilities, readers
 from kzoo.trainers._teaching import OUTPUTS
 
 
@@ -103,13 +103,7 @@ class Tree:
         leaves = [path[-1] for path in self._paths]
         self._readers = readers(leaves)
         self.names = tuple(f"head{number}" for number in range(1, len(leaves) + 1))
-        ends = {gives_probabilities(leaf) for leaf in leaves}
-        if len(ends) > 1:
-            raise ValueError(
-                "All heads must end alike, with a softmax or with logits: one loss is compiled for "
-                "all. Make them with the same `classifier_activation`."
-            )
-        self.probabilities = ends.pop()
+        self.probabilities = ends_alike(leaves, "heads")
 
     def read(self, inputs, training, rescale=False):
         """Outputs and logits of each head from one pass, in which each segment runs once.

@@ -205,6 +205,8 @@ class BeYourOwnTeacher(Configured, Classifiers):
     @property
     def classifiers(self):
         """The network and its exits by name; a flat model is made when it is asked for."""
+        if not self.built:
+            raise ValueError("There are no exits before the network is built. Call `fit` first.")
         return self._hidden.exits.models
 
     @property
@@ -230,6 +232,8 @@ class BeYourOwnTeacher(Configured, Classifiers):
         """
         check_number("threshold", threshold, inclusive=True)
         check_integer("batch_size", batch_size)
+        if not hasattr(x, "shape"):
+            raise ValueError(f"`x` must be an array of images. Received: {type(x).__name__}")
         exits, x = self._hidden.exits, ops.convert_to_numpy(x)
         found = run_early(exits.segments, x, threshold, batch_size, exits.classes)
         return found[0], np.array([*exits.names, FINAL])[found[1]]

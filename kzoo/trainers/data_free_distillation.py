@@ -12,8 +12,9 @@ from kzoo.trainers._checks import Schedule, check_variables, check_weight, weigh
 from kzoo.trainers._data_free import DataFree
 from kzoo.trainers._data_free_terms import activation, entropy, generated_classes, one_hot
 from kzoo.trainers._image_source import check_student, image_shape_of, image_source
-from kzoo.trainers._networks import LOGITS
+from kzoo.trainers._networks import LOGITS, check_softmax
 from kzoo.trainers._teaching import OUTPUTS
+from kzoo.trainers.player_optimizers import steps_done
 from kzoo.trainers.teacher import Teacher
 
 _WEIGHTS = ("one_hot_weight", "entropy_weight", "activation_weight")
@@ -126,7 +127,8 @@ class DataFreeDistillation(DataFree):
 
     Where paper and code differ, losses and step are those of the authors' code, to which the
     published weights belong: an entropy to base 10, the mean of the features, and one set of
-    images by which both players move.
+    images by which both players move. The code's features of a LeNet-5 are its last maps, in
+    kzoo's `feature_tap="c5_activation"`; the default is what every classifier has.
     """
 
     configured = (
@@ -186,8 +188,8 @@ class DataFreeDistillation(DataFree):
 
     def _prepare(self):
         features = [self.feature_tap] if self.generator is not None else []
-        teach = taps.extractor(self.teacher, [LOGITS, *features])
-        learn = taps.extractor(self.student, [OUTPUTS, LOGITS])
+        teach = taps.extractor(check_softmax(self.teacher), [LOGITS, *features])
+        learn = taps.extractor(check_softmax(self.student), [OUTPUTS, LOGITS])
         classes = [read.tap_shapes[LOGITS][-1] for read in (teach, learn)]
         if len(set(classes)) > 1:
             raise ValueError(
@@ -216,7 +218,7 @@ class DataFreeDistillation(DataFree):
         return student[OUTPUTS], {**terms, "soft_targets": divergence}
 
     def _generator_terms(self, teacher):
-        step, terms = self.optimizer.iterations, {}
+        step, terms = steps_done(self.optimizer), {}
         if self.one_hot_weight != 0:
             terms["one_hot"] = one_hot(teacher[LOGITS]) * weight_at(self.one_hot_weight, step)
         if self.entropy_weight != 0:

@@ -9,16 +9,17 @@ from kzoo.losses import soft_targets
 from kzoo.losses._arguments import check_choice, check_number
 from kzoo.registry import register
 from kzoo.trainers._batch import Batch
-from kzoo.trainers._checks import check_weight, weight_at
+from kzoo.trainers._checks import Schedule, check_weight, weight_at
 from kzoo.trainers._classifiers import Classifiers
 from kzoo.trainers._configured import Configured
 from kzoo.trainers._consensus import CONSENSUS, gated, sources
 from kzoo.trainers._gate import gate
-from kzoo.trainers._networks import LOGITS, player_names
+from kzoo.trainers._networks import LOGITS, player_names, scaled_policy
 from kzoo.trainers._peers import Peers
 from kzoo.trainers._state import call_unchanged
 from kzoo.trainers._teaching import OUTPUTS
 from kzoo.trainers._terms import reduce_term
+from kzoo.trainers.player_optimizers import steps_done
 from kzoo.trainers.update import Update
 
 
@@ -33,7 +34,8 @@ class MutualLearning(Configured, Classifiers):
     """Two or more networks learn from the labels and from each other's predictions.
 
     Use it where there is no trained teacher: each network ends better than alone, also a large one
-    beside a small one. Any architectures go together, as long as they have the same classes.
+    beside a small one. Any architectures go together that have the same classes and end alike,
+    with a softmax or with logits.
 
     Reference:
         Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu, "Deep Mutual Learning", CVPR 2018,
@@ -68,9 +70,10 @@ class MutualLearning(Configured, Classifiers):
     `PlayerOptimizers({name: optimizer})` with a name for each network: its own, with a number
     behind it where several have the same; `trainer.players()` lists them.
 
-    Terms are logged as `<name>_task_loss` and `<name>_mutual`, and beside them `<name>_accuracy` of
-    each network and `ensemble_accuracy` of the mean of their probabilities; the latter
-    by `evaluate` too. `accuracy` and other compiled metrics are the first network's, which
+    Terms are logged as `<name>_task_loss` and `<name>_mutual`, with `"gate"` also the loss of the
+    weighted logits: `gate_task_loss` and, in sequence, `<name>_ensemble_loss`. Beside them are
+    `<name>_accuracy` of each network and `ensemble_accuracy` of the mean of their probabilities,
+    which `evaluate` shows too. `accuracy` and other compiled metrics are the first network's, which
     `predict` runs. `best()` is the network that was most accurate when last validated, `models`
     are all, `ensemble` is the mean of their probabilities as one plain Keras model.
 
@@ -90,8 +93,8 @@ class MutualLearning(Configured, Classifiers):
         training: whether they run in training mode.
 
     Raises:
-        ValueError: for fewer than two networks, for networks that share variables or have different
-            classes, and for unknown names.
+        ValueError: for fewer than two networks, for networks that share variables, have different
+            classes or end differently, for sigmoids, and for unknown names.
 
     Example:
 
@@ -142,8 +145,8 @@ class MutualLearning(Configured, Classifiers):
     ):
         check_choice("mode", mode, ("sequential", "simultaneous"))
         check_choice("consensus", consensus, tuple(CONSENSUS))
-        names = player_names(models)
-        kwargs.setdefault("dtype", models[0].dtype_policy)
+        names = player_names(models, reserved=("gate", "ensemble"))
+        kwargs.setdefault("dtype", scaled_policy(models))
         super().__init__((*names, "ensemble"), **kwargs)
         published = CONSENSUS[consensus]
         self.models = list(models)
@@ -231,7 +234,7 @@ class MutualLearning(Configured, Classifiers):
 
     def _terms(self, index, found, gates, y, sample_weight):
         """Task and mutual term of one network."""
-        step, terms = self.optimizer.iterations, {}
+        step, terms = steps_done(self.optimizer), {}
         if self.task_weight != 0 and self._compile_loss is not None:
             task = self.task_loss(y, found[index][OUTPUTS], sample_weight)
             terms["task_loss"] = reduce_term(task, None) * weight_at(self.task_weight, step)
@@ -253,6 +256,13 @@ class MutualLearning(Configured, Classifiers):
         """The outputs of each network and the mean of their probabilities."""
         peers = self._hidden.peers
         return peers.scores(peers.read(Batch.of(inputs).inputs, False))
+
+    def diagnose(self, logs, ignore=()):
+        """Warn about terms that stayed 0, though not where a schedule may want that."""
+        ends = ("_task_loss",) * isinstance(self.task_weight, Schedule)
+        ends += ("_mutual",) * isinstance(self.weight, Schedule)
+        quiet = [name for name in self.term_names if name.endswith(ends)]
+        super().diagnose(logs, (*ignore, *quiet))
 
     @property
     def classifiers(self):

@@ -1,5 +1,6 @@
 """Several optimisers that the rest of Keras sees as one."""
 
+import functools
 import types
 
 import keras
@@ -188,6 +189,15 @@ def for_each_player(optimizer, names):
     known = optimizer.get_config()
     kept = {key: known[key] for key in ("initial_scale", "dynamic_growth_steps")}
     return keras.optimizers.LossScaleOptimizer(players, **kept)
+
+
+def steps_done(optimizer):
+    """Batches that were trained on before this one, whichever players have moved in it already."""
+    players = players_of(optimizer)
+    if players is None:
+        return optimizer.iterations
+    counts = (keras.ops.cast(players[name].iterations, "int32") for name in players.players)
+    return functools.reduce(keras.ops.minimum, counts)
 
 
 def players_of(optimizer):

@@ -47,8 +47,9 @@ class SpecialistEnsemble(Configured, Trainer):
 
     The specialist of a group has a softmax over its classes and one dustbin class for all others.
     It starts as a copy of the generalist; the dustbin's weights are the mean of those of the other
-    classes. All train side by side, each with an optimiser of its own, on their own blocks of
-    the batch (`kzoo.data.SpecialistBlocks`), half of each block images of the group:
+    classes, its bias raised to stand for their number. All train side by side, each with an
+    optimiser of its own, on their own blocks of the batch (`kzoo.data.SpecialistBlocks`), half of
+    each block images of the group:
 
         L = Σ_m task(bin_m(y), p_m) over block m + regularization
 
@@ -172,11 +173,6 @@ class SpecialistEnsemble(Configured, Trainer):
     def generalist(self):
         """The generalist."""
         return self._hidden.generalist
-
-    @property
-    def models(self):
-        """The specialists."""
-        return self.specialists
 
     @property
     def ensemble(self):

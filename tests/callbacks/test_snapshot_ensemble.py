@@ -236,6 +236,14 @@ def test_what_a_snapshot_is_taken_of():
     assert not equal(first.snapshots[0], second.snapshots[0])
 
 
+def test_a_given_network_is_read_as_it_is_after_the_step():
+    """By this callback alone: on JAX reading the model is what brings weights up to date."""
+    made = trainer()
+    callback = SnapshotEnsemble(1, 0.1, network=made.models[1])
+    fit(made, [callback], 1)
+    assert equal(callback.snapshots[0], made.models[1].get_weights())
+
+
 @pytest.mark.parametrize(("done", "first"), [(1, True), (2, True), (3, False)])
 def test_resumed_goes_on_in_the_same_cycle(tmp_path, done, first):
     """Four epochs of three steps in three cycles end after steps 4, 8 and 12: within epochs."""

@@ -645,6 +645,22 @@ def test_frozen_teachers_are_saved_with_the_trainer():
     assert vectors("kdgan").teacher_models == []
 
 
+@pytest.mark.parametrize("order", [("student", "discriminator"), ("discriminator", "student")])
+def test_schedules_do_not_depend_on_the_order_of_the_optimizers(order):
+    switched_off = keras.optimizers.schedules.PiecewiseConstantDecay([0], [1.0, 0.0])
+    keras.utils.set_random_seed(0)
+    trainer = AdversarialDistillation(
+        dense(2, "student"), dense(4, "teacher"), adversarial_weight=switched_off
+    )
+    optimizers = PlayerOptimizers({name: keras.optimizers.SGD(0.1) for name in order})
+    trainer.compile(optimizers, "sparse_categorical_crossentropy", run_eagerly=eager())
+    x, y = blobs()
+    logs = trainer.fit(x, y, batch_size=len(x), epochs=2, verbose=0).history
+    first, second = logs["student_adversarial"]
+    assert first > 0.0
+    assert second == 0.0
+
+
 def test_scheduled_temperature_of_the_relaxation():
     decay = keras.optimizers.schedules.PiecewiseConstantDecay([1], [1e4, 0.01])
     trainer = lines({}, "kdgan", fixed(SCORES, "judge"), gumbel_temperature=decay, seed=0)

@@ -266,6 +266,65 @@ def test_names_of_equal_networks_are_numbered_and_one_optimizer_is_copied():
     assert int(optimizers[2].iterations) == 1
 
 
+@pytest.mark.parametrize("mode", ["sequential", "simultaneous"])
+def test_names_of_the_gate_and_the_ensemble_are_taken(mode):
+    models = [classifier(name) for name in ("gate", "ensemble", "net", "net", "net_3")]
+    trainer = MutualLearning(models, mode, "gate")
+    names = ["gate_1", "ensemble_2", "net_4", "net_5", "net_3"]
+    assert sorted(trainer.players()) == sorted([*names, "gate"])
+    before = {name: values(moved) for name, moved in trainer.players().items()}
+    trainer.compile("sgd", "sparse_categorical_crossentropy")
+    logs = trainer.fit(*images(), batch_size=8, verbose=0).history
+    for name, moved in trainer.players().items():
+        assert not equal(values(moved), before[name]), name
+    assert {f"{name}_accuracy" for name in [*names, "ensemble"]} <= set(logs)
+
+
+def test_networks_that_end_differently_are_refused():
+    logits = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()], name="plain")
+    logits.add(keras.layers.Dense(3))
+    with pytest.raises(ValueError, match="'net' with a softmax, 'plain' with logits"):
+        MutualLearning([classifier("net"), logits])
+
+
+@pytest.mark.parametrize("mode", ["sequential", "simultaneous"])
+@pytest.mark.parametrize("consensus", ["peer", "mean", "gate"])
+def test_a_half_precision_network_beside_another(mode, consensus):
+    def network(name, policy):
+        layers = [keras.layers.Flatten(), keras.layers.Dense(3, dtype=policy, name="stage1")]
+        layers.append(keras.layers.Dense(3, dtype=policy))
+        return keras.Sequential([keras.Input((8, 8, 1)), *layers], name=name)
+
+    trainer = MutualLearning(
+        [network("wide", "float32"), network("half", "mixed_float16")], mode, consensus
+    )
+    trainer.compile("sgd", LOSS)
+    logs = trainer.fit(*images(), batch_size=8, verbose=0).history
+    assert np.isfinite(logs["loss"][0])
+
+
+def test_all_networks_of_a_batch_get_the_weight_of_one_step():
+    switched_on = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.0, 1.0])
+    trainer = MutualLearning([classifier("a"), classifier("b")], weight=switched_on)
+    trainer.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=eager())
+    logs = trainer.fit(*images(), batch_size=8, epochs=2, verbose=0).history
+    for name in ("a_mutual", "b_mutual"):
+        assert logs[name][0] == 0.0
+        assert logs[name][1] > 0.0
+
+
+def test_a_loaded_trainer_knows_which_network_was_best(tmp_path):
+    trainer = MutualLearning([classifier("a"), classifier("b")])
+    trainer.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=eager())
+    x, _ = images()
+    trainer.models[1].get_layer("logits").bias.assign([0.0, 50.0, 0.0])
+    trainer.models[0].get_layer("logits").bias.assign([50.0, 0.0, 0.0])
+    trainer.evaluate(x, np.ones(8, "int64"), verbose=0)
+    trainer.save(tmp_path / "trainer.keras")
+    loaded = keras.saving.load_model(tmp_path / "trainer.keras")
+    assert trainer.best().name == loaded.best().name == "b"
+
+
 def test_networks_that_are_not_built_are_built_by_fit():
     def network(name):
         return keras.Sequential([keras.layers.Dense(4, "relu"), keras.layers.Dense(3)], name=name)

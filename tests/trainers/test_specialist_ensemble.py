@@ -70,7 +70,9 @@ def test_a_specialist_starts_with_the_logits_of_the_generalist(probabilities, bi
     kernel, *biases = [np.asarray(w, "float64") for w in model.get_weights()]
     x, _ = vectors()
     logits = x @ kernel + (biases[0] if bias else 0.0)
-    for specialist, group, others in zip(trainer.models, GROUPS, ([2, 3], [0, 2]), strict=True):
+    for specialist, group, others in zip(
+        trainer.specialists, GROUPS, ([2, 3], [0, 2]), strict=True
+    ):
         dustbin = logits[:, others].mean(-1, keepdims=True)
         if bias:
             # log 2 makes it the sum of two equal ones; inference adds the log of the odds.
@@ -133,7 +135,7 @@ def test_a_step_against_numpy():
     optimizer = PlayerOptimizers({n: keras.optimizers.SGD(r) for n, r in rates.items()})
     trainer = ensemble(model, optimizer=optimizer)
     weights = np.random.default_rng(3).random(12).astype("float32")
-    before = [[w.astype("float64") for w in m.get_weights()] for m in trainer.models]
+    before = [[w.astype("float64") for w in m.get_weights()] for m in trainer.specialists]
     frozen = model.get_weights()
     logs = trainer.fit(x, y, sample_weight=weights, batch_size=12, shuffle=False, verbose=0).history
     total = 0.0
@@ -144,7 +146,7 @@ def test_a_step_against_numpy():
         losses = -np.log(p[np.arange(6), labels]) * weights[number::2]
         by_logits = (p - np.eye(3)[labels]) * weights[number::2, None] / 6
         expected = [kernel - rate * own.T @ by_logits, bias - rate * by_logits.sum(0)]
-        for found, wanted in zip(trainer.models[number].get_weights(), expected, strict=True):
+        for found, wanted in zip(trainer.specialists[number].get_weights(), expected, strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(logs[f"{name}_task_loss"], [losses.mean()], rtol=1e-4)
         right = np.mean(p.argmax(-1) == labels)
@@ -190,9 +192,9 @@ def test_predictions_are_the_minimum_of_the_published_sum(probabilities, options
     model, (x, y) = generalist(probabilities), vectors(12)
     options = {"iterations": 60, **options}
     trainer = ensemble(model, **options)
-    for specialist in trainer.models:
+    for specialist in trainer.specialists:
         specialist.set_weights([w + 0.1 * (i + 1) for i, w in enumerate(specialist.get_weights())])
-    outputs = [numpy(m(x)) for m in (model, *trainer.models)]
+    outputs = [numpy(m(x)) for m in (model, *trainer.specialists)]
     general, *specials = outputs if probabilities else [softmax(z) for z in outputs]
     counts = np.array(options.get("class_counts", np.ones(4)), "float64")
     first = np.argsort(-general, axis=-1)[:, : options.get("top", 1)]
@@ -252,7 +254,7 @@ def test_given_specialists_settings_and_weights_come_back_from_the_file(tmp_path
     assert loaded.groups == GROUPS
     assert list(loaded.class_counts) == [1.0, 2.0, 3.0, 4.0]
     assert (loaded.active, loaded.top, loaded.iterations) == ("all", 1, 9)
-    assert [m.name for m in loaded.models] == ["own5", "own6"]
+    assert [m.name for m in loaded.specialists] == ["own5", "own6"]
     assert loaded.generalist.name == "generalist"
     np.testing.assert_allclose(numpy(loaded(x)), numpy(trainer(x)), rtol=1e-6)
     trainer.ensemble.save(tmp_path / "ensemble.keras")
@@ -278,6 +280,26 @@ def test_batches_of_another_sampler_are_warned_of():
         trainer.fit(x, y, batch_size=100, verbose=0)
     order = kzoo.data.SpecialistBlocks(((0, 1, 2),), 100).order(y, 100, np.random.default_rng(0))
     trainer.fit(x[order], y[order], batch_size=100, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_batch_with_fewer_samples_than_groups(graph):
+    x, y = vectors(13)
+    trainer = ensemble(groups=((0, 1), (2, 3), (1, 2)))
+    trainer.run_eagerly = eager() and not graph
+    logs = trainer.fit(x, y, batch_size=6, epochs=2, verbose=0).history  # the last batch holds 1
+    assert all(np.isfinite(found).all() for found in logs.values())
+    assert all(np.isfinite(weight).all() for weight in trainer.get_weights())
+
+
+def test_a_generalist_with_named_inputs_predicts():
+    inputs = {"x": keras.Input((3,), name="x")}
+    top = keras.layers.Dense(4, "softmax", name="top")(inputs["x"])
+    trainer = ensemble(keras.Model(inputs, top, name="inputs"), groups=((0, 1), (2, 3)))
+    x, y = vectors(8)
+    trainer.fit({"x": x}, y, batch_size=8, validation_data=({"x": x}, y), verbose=0)
+    assert trainer.predict({"x": x}, verbose=0).shape == (8, 4)
+    assert trainer.ensemble.predict({"x": x}, verbose=0).shape == (8, 4)
 
 
 def test_labels_that_are_missing_are_asked_for():
