@@ -16,6 +16,8 @@ def run_early(segments, x, threshold, batch_size, classes):
         batch_size: samples that a segment takes at a time.
         classes: number of classes.
     """
+    if not np.ndim(x):
+        raise ValueError(f"`x` must be an array of images. Received: {x!r}")
     left_at = np.zeros(len(x), "int64")
     probabilities = np.zeros((len(x), classes), "float32")
     queues = [_Queue() for _ in segments]

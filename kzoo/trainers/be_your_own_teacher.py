@@ -104,13 +104,8 @@ class BeYourOwnTeacher(Configured, Classifiers):
     """
 
     configured = (
-        "model",
-        "taps",
-        "temperature",
-        "soft_weight",
-        "hint_weight",
-        "variant",
-        "hint_tap",
+        *("model", "taps", "temperature"),
+        *("soft_weight", "hint_weight", "variant", "hint_tap"),
     )
 
     def __init__(
@@ -232,8 +227,6 @@ class BeYourOwnTeacher(Configured, Classifiers):
         """
         check_number("threshold", threshold, inclusive=True)
         check_integer("batch_size", batch_size)
-        if not hasattr(x, "shape"):
-            raise ValueError(f"`x` must be an array of images. Received: {type(x).__name__}")
         exits, x = self._hidden.exits, ops.convert_to_numpy(x)
         found = run_early(exits.segments, x, threshold, batch_size, exits.classes)
         return found[0], np.array([*exits.names, FINAL])[found[1]]

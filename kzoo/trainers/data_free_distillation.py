@@ -132,21 +132,8 @@ class DataFreeDistillation(DataFree):
     """
 
     configured = (
-        "student",
-        "teacher",
-        "generator",
-        "latent",
-        "batch_size",
-        "one_hot_weight",
-        "entropy_weight",
-        "activation_weight",
-        "feature_tap",
-        "temperature",
-        "images",
-        "variant",
-        "generator_filters",
-        "steps_per_epoch",
-        "seed",
+        *("student", "teacher", "generator", "latent", "batch_size", *_WEIGHTS, "feature_tap"),
+        *("temperature", "images", "variant", "generator_filters", "steps_per_epoch", "seed"),
     )
 
     def __init__(

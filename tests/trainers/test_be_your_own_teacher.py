@@ -329,6 +329,14 @@ def test_all_through_is_predict():
     np.testing.assert_allclose(found, made.predict(x, verbose=0), atol=1e-5)
     found, left = made.predict_early(x[:0], 0.5)
     assert (found.shape, left.shape) == ((0, 3), (0,))
+    with pytest.raises(ValueError, match="`x` must be an array of images"):
+        made.predict_early(0.5, 0.5)
+
+
+def test_there_are_no_exits_before_the_network_is_built():
+    network = keras.Sequential([keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="Call `fit` first"):
+        BeYourOwnTeacher(network).best()
 
 
 class Counting:
