@@ -30,8 +30,8 @@ class AdversarialDistillation(Adversary):
 
     Use it for a student much smaller than its teacher, which cannot follow the teacher's every
     logit: the discriminator asks for outputs as the teacher's might be, not for the same ones. Run
-    `SoftTargets` first. A student that always loses to the discriminator is harmed by a weight of
-    1 and ends below one that is trained alone; 0.1 is then a good start.
+    `SoftTargets` first. A student that always loses to the discriminator may be harmed by a weight
+    of 1; one of 0.1 differs less from seed to seed.
 
     Reference:
         Z. Xu, Y.-C. Hsu, J. Huang, "Training Shallow and Thin Networks for Acceleration via
