@@ -53,9 +53,9 @@ def image_shape_of(model, argument="teacher"):
         ValueError: for what is no Keras model with one input of a known shape.
     """
     if not isinstance(model, keras.Model):
+        hint = ". Give its `model`." if hasattr(model, "model") else ""
         raise ValueError(
-            f"`{argument}` must be a keras.Model (of a Teacher its `model`). Received: "
-            f"{type(model).__name__}"
+            f"`{argument}` must be a keras.Model. Received: {type(model).__name__}{hint}"
         )
     inputs = symbolic_inputs(model)
     if keras.tree.is_nested(inputs):

@@ -67,7 +67,7 @@ def heads_of(*options):
         (lambda: [*heads_of({}), keras.Sequential([keras.layers.Dense(2)])], "functional or Seq"),
         (lambda: heads_of({}, {"classes": 5}), "same classes.*'head0' has 2, 'head1' has 5"),
         (lambda: heads_of({}, {"shape": (4,)}), "'head1' must take what 'trunk' returns"),
-        (lambda: heads_of({}, {"activation": "softmax"}), "All heads must end alike"),
+        (lambda: heads_of({}, {"activation": "softmax"}), "All `heads` must end alike"),
         (lambda: heads_of({}) * 2, "share the variable"),
         (lambda: heads_of({}, {"layers": 0}), "'head1' has no weights"),
     ],
